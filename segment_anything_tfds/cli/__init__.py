@@ -1,0 +1,1 @@
+"""The `sa1b` command: one file a subcommand."""

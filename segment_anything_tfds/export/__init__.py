@@ -1,0 +1,1 @@
+"""Other formats: written from a prepared dataset or from archives."""

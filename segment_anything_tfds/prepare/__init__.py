@@ -1,0 +1,1 @@
+"""The Beam transform that turns each archive into one TFDS shard."""

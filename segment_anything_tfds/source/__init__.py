@@ -1,0 +1,1 @@
+"""From bytes to checked records: links, archives, annotations. Needs no TensorFlow."""

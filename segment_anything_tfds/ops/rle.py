@@ -1,0 +1,43 @@
+"""COCO RLE in the input graph: masks are drawn, measured and changed without leaving TensorFlow.
+
+Inputs are what the dataset gives: `counts` string [N], compressed COCO RLE, and `size`, uint64 or
+another integer type, [2] or [N, 2], each [height, width]. All masks of one call share one size. N
+may be 0 and static dimensions may be unknown. Everything works eagerly, in `tf.function`, in
+`Dataset.map` and in a SavedModel: no `py_function`, no custom op.
+
+A malformed string, a string that does not fill its size, or a size out of range raises
+`tf.errors.InvalidArgumentError`, which names the mask and the numbers, before anything larger than
+the strings is allocated. Wrong dtypes and static shapes raise `ValueError` while tracing.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from segment_anything_tfds.ops import _runs
+
+
+def run_lengths(counts: tf.Tensor) -> tf.RaggedTensor:
+    """Returns the lengths of the runs of each mask.
+
+    Runs are in column-major order, zeros first: even runs are background, odd runs are foreground.
+    With no masks, the result has no rows.
+
+    Args:
+      counts: string [N], compressed COCO RLE.
+
+    Returns:
+      int32 [N, (R)], pixels.
+
+    Raises:
+      tf.errors.InvalidArgumentError: a string is malformed.
+
+    Example:
+      >>> rle.run_lengths(['52203'])
+      <tf.RaggedTensor [[5, 2, 2, 2, 5]]>
+    """
+    runs = _runs.parse(counts, name='rle.run_lengths')
+    return tf.RaggedTensor.from_row_splits(runs.lengths, runs.row_splits, validate=False)
+
+
+__all__ = ['run_lengths']

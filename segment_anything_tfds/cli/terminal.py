@@ -1,0 +1,133 @@
+"""What every command says and how: tables, sizes and times for people, JSON for programs.
+
+Results go to the standard output, everything else to the standard error; colour and bars appear
+only where that is a terminal.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+class UsageError(ValueError):
+    """The command was asked for something that it cannot do: exit code 2."""
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Adds `--json`."""
+    parser.add_argument('--json', action='store_true', help='print JSON instead of text')
+
+
+def add_archives(parser: argparse.ArgumentParser) -> None:
+    """Adds `--archives`."""
+    parser.add_argument(
+        '--archives',
+        metavar='LIST',
+        help='numbers and ranges, both ends included: 20-29,130 (default: all)',
+    )
+
+
+def say(text: str) -> None:
+    """A line for the person, on the standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def complain(text: str) -> None:
+    """An error, on the standard error; red on a terminal."""
+    say(f'\x1b[31m{text}\x1b[0m' if sys.stderr.isatty() else text)
+
+
+def show(value: Any) -> None:
+    """JSON on the standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
+    """Aligned columns; numbers to the right.
+
+    Example:
+      >>> print(table(['name', 'images'], [['sa_000020', 11186]]))
+      name       images
+      sa_000020   11186
+    """
+    cells = [[str(cell) for cell in row] for row in [header, *rows]]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    right = [
+        bool(rows) and all(isinstance(row[i], (int, float)) for row in rows)
+        for i in range(len(header))
+    ]
+    lines = (
+        '  '.join(
+            cell.rjust(width) if to_right else cell.ljust(width)
+            for cell, width, to_right in zip(row, widths, right, strict=True)
+        ).rstrip()
+        for row in cells
+    )
+    return '\n'.join(lines)
+
+
+def human_bytes(count: float) -> str:
+    """A size for people, in powers of 1000.
+
+    Example:
+      >>> human_bytes(11_323_456_789)
+      '11.3 GB'
+    """
+    units = ['B', 'kB', 'MB', 'GB', 'TB']
+    while abs(count) >= 999.5 and len(units) > 1:
+        count /= 1000
+        del units[0]
+    digits = 0 if units[0] == 'B' or abs(count) >= 99.5 else 1
+    return f'{count:.{digits}f} {units[0]}'
+
+
+def parse_bytes(text: str) -> int:
+    """A size as people write it: `50M`, `1.5 GB`, `1000`; units are powers of 1000.
+
+    Raises:
+      argparse.ArgumentTypeError: for anything else.
+
+    Example:
+      >>> parse_bytes('1.5 MB')
+      1500000
+    """
+    units = {'': 1, 'K': 10**3, 'M': 10**6, 'G': 10**9, 'T': 10**12}
+    number = text.strip().upper().removesuffix('B').strip()
+    unit = number[-1:] if number[-1:] in units else ''
+    try:
+        value = float(number.removesuffix(unit)) * units[unit]
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f'expected a size such as 50M or 1.5GB; got {text!r}')
+    return max(1, int(value))
+
+
+def human_time(seconds: float) -> str:
+    """A span of time for people, in its two largest units.
+
+    Example:
+      >>> human_time(2 * 86400 + 3 * 3600 + 5)
+      '2 days 3 hours'
+    """
+    seconds = int(abs(seconds))
+    parts = []
+    for unit, length in (('day', 86400), ('hour', 3600), ('minute', 60), ('second', 1)):
+        count, seconds = divmod(seconds, length)
+        if count:
+            parts.append(f'{count} {unit}{"s" if count > 1 else ""}')
+        elif parts:
+            break
+    return ' '.join(parts[:2]) or '0 seconds'
+
+
+def positive_int(text: str) -> int:
+    """A whole number, 1 or more, for `argparse`."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f'expected a whole number, 1 or more; got {text!r}')
+    return int(text)

@@ -1,1 +1,1 @@
-"""From tensors to tensors: masks, boxes, prompts and transforms in the input graph. Needs TensorFlow alone."""
+"""From tensors to tensors: masks, boxes, prompts, transforms. Needs TensorFlow alone."""

@@ -1,0 +1,227 @@
+"""Drives a build: finds the archives, has them turned into shards, and accounts for each."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Sequence
+
+from etils import epath
+from tensorflow_datasets.core import download, file_adapters, naming, splits
+from tensorflow_datasets.core.features import feature as feature_lib
+
+from segment_anything_tfds.prepare import fault_log, progress, publish, serialize, shard, transform
+from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.source import archives, faults, links, selection
+
+_ATTEMPTS = 2
+_FAULTS_LISTED = 1000
+_FAULTS_SHOWN = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """What a user may choose about a build; see the builder's arguments."""
+
+    on_error: str = 'fail'
+    decode_images: bool = False
+    shards_per_archive: int = 1
+
+    def __post_init__(self):
+        if self.on_error not in ('fail', 'skip'):
+            raise ValueError(
+                f"Builder: expected `on_error` to be 'fail' or 'skip'; got {self.on_error!r}."
+            )
+        if not 1 <= int(self.shards_per_archive) <= 1000:
+            raise ValueError(
+                'Builder: expected `shards_per_archive` from 1 to 1000; got'
+                f' {self.shards_per_archive!r}.'
+            )
+
+
+@dataclasses.dataclass(frozen=True)
+class Summary:
+    """What a build did.
+
+    Attributes:
+      sidecars: one a finished archive, in numeric order.
+      reused: how many archives an earlier run had finished.
+      split_info: the split, for TFDS.
+    """
+
+    sidecars: tuple[staging_lib.Sidecar, ...]
+    reused: int
+    split_info: splits.SplitInfo
+
+    def metadata(self) -> dict:
+        """What the data set remembers of its build, as JSON values."""
+        numbers = selection.parse('+'.join(sidecar.archive for sidecar in self.sidecars))
+        skipped = sum((Counter(sidecar.faults) for sidecar in self.sidecars), Counter())
+        return {
+            'archives': selection.format(numbers),
+            'archives_built': len(self.sidecars) - self.reused,
+            'archives_reused': self.reused,
+            'skipped': dict(skipped),
+        }
+
+
+def staging_folder(dataset_dir: epath.Path) -> epath.Path:
+    """The staging place of a data set: a sibling, which TFDS takes for an unfinished data set."""
+    return dataset_dir.parent / f'incomplete.shards_{dataset_dir.name}'
+
+
+def build_split(
+    *,
+    manual_dir: epath.Path,
+    numbers: Sequence[int] | None,
+    options: Options,
+    features: feature_lib.FeatureConnector,
+    file_format: file_adapters.FileFormat,
+    filename_template: naming.ShardedFileTemplate,
+    dataset_dir: epath.Path,
+    download_config: download.DownloadConfig,
+) -> Summary:
+    """Builds the split, going on from what an earlier run finished.
+
+    Args:
+      manual_dir: folder with the links file, archives, or extracted archives.
+      numbers: the archives to build, None for all that are listed or present.
+      options: what the user chose.
+      features: the features of the data set.
+      file_format: TFDS's file format of the shards.
+      filename_template: where the finished shards go, and their names.
+      dataset_dir: the final folder of the data set; the staging place is its sibling.
+      download_config: TFDS's configuration; its Beam runner and options and
+        `max_examples_per_split` are honoured.
+
+    Returns:
+      What was done.
+
+    Raises:
+      ValueError: where an archive is neither present nor listed, or its link has expired.
+      faults.DataError: where archives have faults; the other archives are finished and kept.
+    """
+    _warn_of_ignored_settings(download_config)
+    plan = shard.Plan(
+        staging=staging_lib.Staging(str(staging_folder(dataset_dir)), file_format.file_suffix),
+        specs=serialize.column_specs(features),
+        file_format=file_format.value,
+        max_examples=download_config.max_examples_per_split,
+        **dataclasses.asdict(options),
+    )
+    listed = _read_links(manual_dir)
+    sources = archives.locate(manual_dir, listed, numbers)
+    plan.staging.create()
+    build = _Build(plan, listed, download_config)
+    sidecars = build.first_examples(sources) if plan.max_examples else build.all(sources)
+    split_info = publish.publish(sidecars, plan.staging, filename_template)
+    return Summary(sidecars, build.reused, split_info)
+
+
+def _read_links(manual_dir: epath.Path) -> links.Links:
+    """The links file; no links where there is none, since all archives may be at hand."""
+    path = manual_dir / links.FILE_NAME
+    return links.read(path) if path.exists() else links.Links({}, path=str(path))
+
+
+_IGNORED_SETTINGS = ('num_shards', 'min_shard_size', 'max_shard_size', 'nondeterministic_order')
+
+
+def _warn_of_ignored_settings(config: download.DownloadConfig) -> None:
+    defaults = download.DownloadConfig()
+    for name in _IGNORED_SETTINGS:
+        if getattr(config, name, None) != getattr(defaults, name, None):
+            logging.warning('`%s` is ignored: see the argument `shards_per_archive`.', name)
+
+
+class _Build:
+    """Has archives turned into shards until every one of them is accounted for."""
+
+    def __init__(
+        self, plan: shard.Plan, listed: links.Links, download_config: download.DownloadConfig
+    ):
+        self._plan = plan
+        self._staging = plan.staging
+        self._links = listed
+        self._config = download_config
+        self.reused = 0
+
+    def all(self, sources: Sequence[archives.Source]) -> tuple[staging_lib.Sidecar, ...]:
+        """Finishes all archives, or raises an error that lists the faults of those that failed."""
+        todo = [source for source in sources if not self._is_finished(source)]
+        self.reused += len(sources) - len(todo)
+        links.check_expiry(self._links, [s.number for s in todo if s.kind == 'link'])
+        with progress.bar(self._staging, sources):
+            missing = todo
+            for attempt in range(_ATTEMPTS):
+                if missing:
+                    self._run(missing, last=attempt == _ATTEMPTS - 1)
+                missing = [source for source in missing if not self._is_settled(source)]
+        self._raise_failures(todo, len(sources))
+        return tuple(self._staging.finished(source.name) for source in sources)
+
+    def first_examples(self, sources: Sequence[archives.Source]) -> tuple[staging_lib.Sidecar, ...]:
+        """Finishes archives one after another until there are `max_examples` examples."""
+        wanted = self._plan.max_examples
+        sidecars: list[staging_lib.Sidecar] = []
+        for source in sources:
+            self._plan = dataclasses.replace(self._plan, max_examples=wanted)
+            sidecars += self.all([source])
+            wanted -= sum(sidecars[-1].shard_examples)
+            if wanted == 0:
+                break
+        return tuple(sidecars)
+
+    def _run(self, sources: Sequence[archives.Source], *, last: bool) -> None:
+        for source in sources:
+            self._staging.forget(
+                source.name, 'json', 'failed.jsonl', 'faults.jsonl', 'progress.json'
+            )
+        try:
+            transform.run(sources, self._plan, self._config.beam_runner, self._config.beam_options)
+        except Exception as error:
+            if last:
+                raise
+            logging.warning(
+                'The pipeline stopped (%s); going on with what is missing.',
+                links.redact(f'{type(error).__name__}: {error}'),
+            )
+
+    def _is_finished(self, source: archives.Source) -> bool:
+        sidecar = self._staging.finished(source.name)
+        return (
+            sidecar is not None
+            and sidecar.fingerprint == self._plan.fingerprint
+            and sidecar.source == source.identity()
+            and (self._plan.on_error == 'skip' or not sidecar.faults)
+        )
+
+    def _is_settled(self, source: archives.Source) -> bool:
+        """Whether another attempt at the archive would change nothing."""
+        return self._is_finished(source) or any(
+            fault.reason != fault_log.UNFINISHED for fault in self._failure(source, limit=1)
+        )
+
+    def _failure(self, source: archives.Source, limit: int) -> list[faults.Fault]:
+        return fault_log.read(self._staging.path(source.name, 'failed.jsonl'), limit)
+
+    def _raise_failures(self, todo: Sequence[archives.Source], total: int) -> None:
+        failed = [source for source in todo if not self._is_finished(source)]
+        if not failed:
+            return
+        found: list[faults.Fault] = []
+        for source in failed:
+            no_word = faults.Fault(source.name, fault_log.UNFINISHED, 'no worker finished it')
+            found += self._failure(source, _FAULTS_LISTED) or [no_word]
+        lines = [f'  {fault}' for fault in found[:_FAULTS_SHOWN]]
+        if len(found) > _FAULTS_SHOWN:
+            lines.append(f'  and more: see `*.failed.jsonl` in {self._staging.folder}')
+        raise faults.DataError(
+            found,
+            f'{len(failed)} of {total} archives could not be finished; the other'
+            f' {total - len(failed)} are kept, and a rerun does not read them again.\n'
+            + '\n'.join(lines)
+            + "\nPass `builder_kwargs={'on_error': 'skip'}` to leave out records with faults, each"
+            ' of them reported.',
+        )

@@ -1,0 +1,168 @@
+"""Turns one archive into its shards: what a Beam worker does with one element."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Iterator
+
+from segment_anything_tfds.prepare import fault_log, progress, serialize, spread
+from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.source import annotations, archives, faults, links
+
+_LAYOUT_VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How every archive of a build is turned into shards; picklable.
+
+    Attributes:
+      staging: where the shards go.
+      specs: specification of each column.
+      file_format: value of the TFDS file format, for example `'tfrecord'`.
+      on_error: `'fail'` or `'skip'`.
+      decode_images: whether to decode every JPEG fully.
+      shards_per_archive: how many shards an archive is spread over.
+      max_examples: how many examples to take from an archive, None for all.
+    """
+
+    staging: staging_lib.Staging
+    specs: serialize.Specs
+    file_format: str
+    on_error: str
+    decode_images: bool
+    shards_per_archive: int
+    max_examples: int | None
+
+    @property
+    def fingerprint(self) -> str:
+        """Identity of the choices that shape the shards."""
+        return (
+            f'v{_LAYOUT_VERSION} {self.file_format} shards_per_archive={self.shards_per_archive}'
+            f' decode_images={self.decode_images} max_examples={self.max_examples}'
+        )
+
+
+class _ArchiveFailed(Exception):
+    """Ends the work on an archive with faults, which are in its log."""
+
+
+def build_archive(source: archives.Source, plan: Plan) -> Counter:
+    """Writes the shards of one archive to the staging place, or a file that says why not.
+
+    No error leaves this function: the driver finds in the staging place what became of each
+    archive, on any runner, so one archive never stops the others.
+
+    Args:
+      source: where the archive comes from.
+      plan: how to turn it into shards.
+
+    Returns:
+      Counts for Beam's counters: archives, examples, bytes read, and records skipped, by reason.
+    """
+    with fault_log.FaultLog(plan.staging, source.name) as log:
+        try:
+            sidecar = _write_shards(source, plan, log)
+        except _ArchiveFailed:
+            log.keep('failed.jsonl')
+            return Counter(archives_failed=1)
+        except Exception as error:
+            _record_unfinished(source, error, plan, log)
+            return Counter(archives_unfinished=1)
+        log.keep('faults.jsonl')
+        plan.staging.write_sidecar(sidecar)
+    plan.staging.forget(source.name, 'progress.json')
+    skipped = {f'skipped/{reason}': count for reason, count in log.counts.items()}
+    return Counter(
+        archives_built=1,
+        examples=sum(sidecar.shard_examples),
+        bytes_read=sidecar.bytes_read,
+        **skipped,
+    )
+
+
+def _write_shards(
+    source: archives.Source, plan: Plan, log: fault_log.FaultLog
+) -> staging_lib.Sidecar:
+    with contextlib.ExitStack() as stack:
+        paths = [
+            stack.enter_context(staging_lib.replacing(plan.staging.shard(source.name, index)))
+            for index in range(plan.shards_per_archive)
+        ]
+        reader = stack.enter_context(archives.open_archive(source, on_fault=log.add))
+        shard_examples = spread.write(
+            plan.file_format, paths, _serialized_examples(reader, source, plan, log)
+        )
+        if log.counts and plan.on_error == 'fail':
+            raise _ArchiveFailed
+        shard_bytes = tuple(path.stat().length for path in paths)
+    return staging_lib.Sidecar(
+        archive=source.name,
+        source=source.identity(),
+        fingerprint=plan.fingerprint,
+        shard_examples=shard_examples,
+        shard_bytes=shard_bytes,
+        bytes_read=reader.bytes_read,
+        faults=dict(log.counts),
+    )
+
+
+def _serialized_examples(
+    reader: archives.ArchiveReader, source: archives.Source, plan: Plan, log: fault_log.FaultLog
+) -> Iterator[bytes]:
+    """The examples of an archive. After a fault that fails it, the rest is only checked."""
+    serializer = serialize.Serializer(plan.specs)
+    reporter = progress.Reporter(plan.staging, source.name)
+    for count, example in enumerate(_checked_examples(reader, source, plan, log), start=1):
+        reporter.update(count, reader.bytes_read)
+        if not (log.counts and plan.on_error == 'fail'):
+            yield serializer.serialize(example)
+        if count == plan.max_examples:
+            return
+
+
+def _checked_examples(
+    reader: archives.ArchiveReader, source: archives.Source, plan: Plan, log: fault_log.FaultLog
+) -> Iterator[annotations.Example]:
+    seen = set()
+    try:
+        for pair in reader:
+            example, found = annotations.check(
+                pair.image,
+                pair.record,
+                archive=source.name,
+                image_name=pair.image_name,
+                record_name=pair.record_name,
+                decode_images=plan.decode_images,
+            )
+            for fault in found:
+                log.add(fault)
+            if example is None:
+                continue
+            image_id = example.image['image_id']
+            if image_id in seen:
+                log.add(_duplicate(source.name, pair.record_name, image_id))
+                continue
+            seen.add(image_id)
+            yield example
+    except faults.DataError as error:
+        for fault in error.faults:
+            log.add(fault)
+
+
+def _duplicate(archive: str, member: str, image_id: int) -> faults.Fault:
+    detail = f'`image_id` {image_id} was already seen in this archive'
+    return faults.Fault(archive, 'duplicate_image_id', detail, member=member)
+
+
+def _record_unfinished(
+    source: archives.Source, error: Exception, plan: Plan, log: fault_log.FaultLog
+) -> None:
+    detail = links.redact(f'{type(error).__name__}: {error}')
+    logging.warning('%s was not finished. %s', source.name, detail)
+    with contextlib.suppress(OSError):  # on a full disk not even this can be written
+        log.add(faults.Fault(source.name, fault_log.UNFINISHED, detail))
+        log.keep('failed.jsonl')

@@ -1,0 +1,130 @@
+"""Where finished shards wait until the data set is whole; it survives a failed or killed build.
+
+For the archive `sa_000020` it holds
+
+    sa_000020.0.tfrecord     a shard, one for each of `shards_per_archive`
+    sa_000020.json           the sidecar: written last, so it says that the shards are whole
+    sa_000020.faults.jsonl   the records that `on_error='skip'` left out
+    sa_000020.failed.jsonl   why the archive was not finished
+    sa_000020.progress.json  how far a worker has come
+
+Every file is written under a temporary name of its own and renamed, so that two workers on the
+same archive do no harm. Only single files are renamed: object stores can do that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import time
+import uuid
+from collections.abc import Iterator
+
+from etils import epath
+
+_TEMPORARY = '.tmp-'
+_STALE_SECONDS = 15 * 60
+
+
+@dataclasses.dataclass(frozen=True)
+class Sidecar:
+    """What a finished archive became.
+
+    Attributes:
+      archive: name of the archive, for example `'sa_000020'`.
+      source: identity of the data that was read.
+      fingerprint: identity of the options that shape the shards.
+      shard_examples: examples in each shard.
+      shard_bytes: size of each shard, in bytes.
+      bytes_read: bytes of the archive, as stored at the source.
+      faults: how many records were left out, by reason.
+    """
+
+    archive: str
+    source: str
+    fingerprint: str
+    shard_examples: tuple[int, ...]
+    shard_bytes: tuple[int, ...]
+    bytes_read: int
+    faults: dict[str, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Staging:
+    """A folder of finished shards and their sidecars; picklable.
+
+    Attributes:
+      folder: path of the folder, on any file system that `epath` knows.
+      suffix: file suffix of the shards, for example `'tfrecord'`.
+    """
+
+    folder: str
+    suffix: str
+
+    def path(self, archive: str, kind: str) -> epath.Path:
+        return epath.Path(self.folder) / f'{archive}.{kind}'
+
+    def shard(self, archive: str, index: int) -> epath.Path:
+        return self.path(archive, f'{index}.{self.suffix}')
+
+    def create(self) -> None:
+        """Makes the folder, and removes what workers that were killed left half-written."""
+        epath.Path(self.folder).mkdir(parents=True, exist_ok=True)
+        for path in epath.Path(self.folder).glob(f'*{_TEMPORARY}*'):
+            if time.time() - path.stat().mtime > _STALE_SECONDS:
+                path.unlink(missing_ok=True)
+
+    def write_sidecar(self, sidecar: Sidecar) -> None:
+        write_text(self.path(sidecar.archive, 'json'), json.dumps(dataclasses.asdict(sidecar)))
+
+    def finished(self, archive: str) -> Sidecar | None:
+        """The sidecar of an archive whose shards are all there at their full size, else None."""
+        fields = read_json(self.path(archive, 'json'))
+        if fields is None:
+            return None
+        fields['shard_examples'] = tuple(fields['shard_examples'])
+        fields['shard_bytes'] = tuple(fields['shard_bytes'])
+        sidecar = Sidecar(**fields)
+        for index, size in enumerate(sidecar.shard_bytes):
+            path = self.shard(archive, index)
+            if not path.exists() or path.stat().length != size:
+                return None
+        return sidecar
+
+    def forget(self, archive: str, *kinds: str) -> None:
+        for kind in kinds:
+            self.path(archive, kind).unlink(missing_ok=True)
+
+    def remove(self) -> None:
+        epath.Path(self.folder).rmtree(missing_ok=True)
+
+
+def temporary_path(path: epath.Path) -> epath.Path:
+    """A name beside `path` that nobody else uses."""
+    return path.with_name(f'{path.name}{_TEMPORARY}{uuid.uuid4().hex}')
+
+
+@contextlib.contextmanager
+def replacing(path: epath.Path) -> Iterator[epath.Path]:
+    """Gives a temporary path; it becomes `path` if the block succeeds, else it is removed."""
+    temporary = temporary_path(path)
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_text(path: epath.Path, text: str) -> None:
+    """Writes a small file so that a reader sees it whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(text)
+
+
+def read_json(path: epath.Path) -> dict | None:
+    """Reads a small JSON file; None where it is absent or was cut short."""
+    try:
+        return json.loads(path.read_text())
+    except (FileNotFoundError, ValueError):
+        return None

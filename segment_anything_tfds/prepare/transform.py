@@ -1,0 +1,49 @@
+"""The Beam transform from archives to shards: one element an archive, no shuffle of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apache_beam as beam
+
+from segment_anything_tfds.prepare import runner, shard
+from segment_anything_tfds.source import archives
+
+_COUNTERS = 'segment_anything'
+
+
+class _BuildArchive(beam.DoFn):
+    def __init__(self, plan: shard.Plan):
+        self._plan = plan
+
+    def process(self, source: archives.Source):
+        for name, value in shard.build_archive(source, self._plan).items():
+            beam.metrics.Metrics.counter(_COUNTERS, name).inc(value)
+        yield source.name
+
+
+class BuildShards(beam.PTransform):
+    """Writes the shards of each archive to the staging place.
+
+    The archives are dealt out to the workers; a worker reads its archive and writes its shards
+    itself, so nothing larger than a name ever moves between workers.
+    """
+
+    def __init__(self, sources: Sequence[archives.Source], plan: shard.Plan):
+        super().__init__()
+        self._sources = sources
+        self._plan = plan
+
+    def expand(self, pipeline):
+        return (
+            pipeline
+            | 'Archives' >> beam.Create(self._sources, reshuffle=False)
+            | 'DealOut' >> beam.Reshuffle()
+            | 'BuildShards' >> beam.ParDo(_BuildArchive(self._plan))
+        )
+
+
+def run(sources: Sequence[archives.Source], plan: shard.Plan, beam_runner, beam_options) -> None:
+    """Runs the transform to its end, on the given runner or in this process."""
+    with runner.quiet(), runner.pipeline(beam_runner, beam_options) as pipeline:
+        _ = pipeline | BuildShards(sources, plan)

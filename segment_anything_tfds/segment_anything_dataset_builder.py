@@ -1,0 +1,151 @@
+"""The `segment_anything` dataset: SA-1B, one TFDS shard an archive."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow_datasets.public_api as tfds
+from tensorflow_datasets.core import dataset_builder
+
+from segment_anything_tfds.prepare import build
+from segment_anything_tfds.source import links, selection
+
+_HOMEPAGE = 'https://ai.facebook.com/datasets/segment-anything-downloads'
+
+
+class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
+    """Builds SA-1B from its archives, without a shuffle of the data and without an extracted copy.
+
+    Configs name the archives: none means every archive that the links file lists or that lies in
+    `manual_dir`; `segment_anything/20-29+130` means those.
+    """
+
+    VERSION = tfds.core.Version('1.0.0')
+    RELEASE_NOTES = {'1.0.0': 'Initial release.'}  # noqa: RUF012
+    MANUAL_DOWNLOAD_INSTRUCTIONS = (
+        f'Accept the licence at {_HOMEPAGE}, download the file with the links, and save it in'
+        f' `manual_dir` as `{links.FILE_NAME}`. Archives that lie in `manual_dir` already'
+        ' (`sa_000020.tar`, or extracted in a folder `sa_000020/`) are read from there; all others'
+        ' are read from their links, without being stored.'
+    )
+
+    def __init__(
+        self,
+        *,
+        on_error: str = 'fail',
+        decode_images: bool = False,
+        shards_per_archive: int = 1,
+        **kwargs,
+    ):
+        """Constructs the builder.
+
+        Args:
+          on_error: what to do with a record that breaks a rule: `'fail'` lists all such records in
+            one error, after the archives without any have been finished; `'skip'` leaves them out
+            and reports each in `faults.jsonl` beside the dataset.
+          decode_images: whether to decode every JPEG fully, besides checking its structure.
+          shards_per_archive: how many shards the examples of one archive are spread over.
+          **kwargs: `data_dir`, `config`, `version` and `file_format`, as in every TFDS builder.
+
+        Raises:
+          ValueError: for an unknown `on_error`, a `shards_per_archive` below 1, or a config that
+            names no archives.
+        """
+        self._options = build.Options(
+            on_error=on_error, decode_images=decode_images, shards_per_archive=shards_per_archive
+        )
+        super().__init__(**kwargs)
+        self._original_state = dict(
+            self._original_state,
+            file_format=kwargs.get('file_format'),
+            on_error=on_error,
+            decode_images=decode_images,
+            shards_per_archive=shards_per_archive,
+        )
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=_features(),
+            homepage=_HOMEPAGE,
+            license=f'Custom (see: {_HOMEPAGE})',
+            metadata=tfds.core.MetadataDict(),
+        )
+
+    @classmethod
+    def get_builder_config(cls, name, version=None) -> tfds.core.BuilderConfig:
+        """The config that stands for a selection of archives, such as `20-29+130`."""
+        del version
+        numbers = selection.parse(name)
+        return tfds.core.BuilderConfig(
+            name=selection.format(numbers), description=f'{len(numbers)} of the 1000 archives.'
+        )
+
+    def download_and_prepare(self, **kwargs) -> None:
+        self._dataset_dir = self.data_path  # TFDS replaces `data_path` by a temporary folder
+        super().download_and_prepare(**kwargs)
+        build.staging_folder(self._dataset_dir).rmtree(missing_ok=True)
+
+    def _download_and_prepare(self, dl_manager, download_config) -> None:
+        numbers = selection.parse(self.builder_config.name) if self.builder_config else None
+        summary = build.build_split(
+            manual_dir=dl_manager.manual_dir,
+            numbers=numbers,
+            options=self._options,
+            features=self.info.features,
+            file_format=self.info.file_format,
+            filename_template=self._get_filename_template('train'),
+            dataset_dir=self._dataset_dir,
+            download_config=download_config,
+        )
+        self.info.metadata.update(summary.metadata())
+        self.info.set_splits(tfds.core.SplitDict([summary.split_info]))
+
+
+def _features() -> tfds.features.FeaturesDict:
+    return tfds.features.FeaturesDict(
+        {
+            'image': tfds.features.FeaturesDict(
+                {
+                    'content': tfds.features.Image(doc='Content of the image.'),
+                    'file_name': np.str_,
+                    'height': np.uint64,
+                    'image_id': np.uint64,
+                    'width': np.uint64,
+                }
+            ),
+            'annotations': tfds.features.Sequence(_annotation_features()),
+        }
+    )
+
+
+def _annotation_features() -> tfds.features.FeaturesDict:
+    return tfds.features.FeaturesDict(
+        {
+            'area': tfds.features.Scalar(dtype=np.uint64, doc='The area in pixels of the mask.'),
+            'bbox': tfds.features.BBoxFeature(doc='The box around the mask, in TFDS format.'),
+            'crop_box': tfds.features.BBoxFeature(
+                doc='The crop of the image used to generate the mask, in TFDS format.'
+            ),
+            'id': tfds.features.Scalar(dtype=np.uint64, doc='Identifier for the annotation.'),
+            'point_coords': tfds.features.Tensor(
+                shape=(1, 2),
+                dtype=np.float64,
+                doc='The point coordinates input to the model to generate the mask.',
+            ),
+            'predicted_iou': tfds.features.Scalar(
+                dtype=np.float64, doc="The model's own prediction of the mask's quality."
+            ),
+            'segmentation': tfds.features.FeaturesDict(
+                {
+                    'counts': np.str_,
+                    'size': tfds.features.Tensor(shape=(2,), dtype=np.uint64),
+                },
+                doc=(
+                    'Encoded segmentation mask in COCO RLE format (dict with keys `size` and'
+                    ' `counts`).'
+                ),
+            ),
+            'stability_score': tfds.features.Scalar(
+                dtype=np.float64, doc="A measure of the mask's quality."
+            ),
+        }
+    )

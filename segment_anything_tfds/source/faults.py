@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 import dataclasses
 import json
+from collections.abc import Sequence
 
 
 @dataclasses.dataclass(frozen=True)

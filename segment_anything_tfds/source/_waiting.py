@@ -1,0 +1,93 @@
+"""Halves of pairs that wait for their other half: some in memory, the rest in one file."""
+
+from __future__ import annotations
+
+import tempfile
+
+BLOCK = 64 << 10
+
+
+class Spool:
+    """Byte strings in one temporary file without a name; freed room is used again."""
+
+    def __init__(self, folder: str | None = None):
+        self._folder = folder
+        self._file = None
+        self._free: list[int] = []
+        self._blocks = 0
+
+    def put(self, data: bytes) -> tuple[list[int], int]:
+        """Stores `data`; gives the ticket by which `pop` finds it."""
+        if self._file is None:
+            self._file = tempfile.TemporaryFile(  # noqa: SIM115
+                dir=self._folder, prefix='sa1b-', buffering=0
+            )
+        view, blocks = memoryview(data), []
+        for start in range(0, len(data), BLOCK):
+            if not self._free:
+                self._free.append(self._blocks)
+                self._blocks += 1
+            block = self._free.pop()
+            self._file.seek(block * BLOCK)
+            self._write(view[start : start + BLOCK])
+            blocks.append(block)
+        return blocks, len(data)
+
+    def _write(self, piece: memoryview):
+        while piece:
+            piece = piece[self._file.write(piece) :]
+
+    def pop(self, ticket: tuple[list[int], int]) -> bytes:
+        """Gives back what `put` stored, and frees its room."""
+        blocks, size = ticket
+        data = bytearray(size)
+        view = memoryview(data)
+        for number, block in enumerate(blocks):
+            piece = view[number * BLOCK : (number + 1) * BLOCK]
+            self._file.seek(block * BLOCK)
+            if self._file.readinto(piece) != len(piece):
+                raise OSError('archives.Spool: expected the temporary file whole; it was cut')
+        self._free.extend(reversed(blocks))
+        return bytes(data)
+
+    def close(self):
+        if self._file is not None:
+            self._file.close()
+
+
+class Waiting:
+    """A mapping of byte strings that holds at most `budget` bytes in memory, the rest in a file."""
+
+    def __init__(self, budget: int, folder: str | None = None):
+        self._budget = budget
+        self._held = 0
+        self._items: dict = {}
+        self._spool = Spool(folder)
+
+    def __iter__(self):
+        return iter(self._items)
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def __contains__(self, key) -> bool:
+        return key in self._items
+
+    def put(self, key, data: bytes):
+        """Keeps `data` until `pop(key)`."""
+        if self._held + len(data) > self._budget:
+            self._items[key] = self._spool.put(data)
+        else:
+            self._items[key] = data
+            self._held += len(data)
+
+    def pop(self, key) -> bytes:
+        """Gives `data` back and forgets it."""
+        item = self._items.pop(key)
+        if isinstance(item, bytes):
+            self._held -= len(item)
+            return item
+        return self._spool.pop(item)
+
+    def close(self):
+        self._spool.close()

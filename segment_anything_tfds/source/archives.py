@@ -1,0 +1,314 @@
+"""SA-1B archives as streams of pairs: an image's bytes and its record's bytes.
+
+An archive is a tar, plain or in gzip (told by its bytes), or a folder that holds the same files.
+Members come in any order; a pair is given as soon as both its halves were seen, and halves that
+wait are held in bounded memory. Every archive is read to its very end, so that a truncated or
+damaged one is never taken for whole.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import pathlib
+import re
+from collections.abc import Callable, Iterator
+
+from segment_anything_tfds.source import _chunks, _tar, _waiting, locations
+from segment_anything_tfds.source._excerpt import excerpt
+from segment_anything_tfds.source.faults import DataError, Fault
+from segment_anything_tfds.source.locations import Source, locate
+
+__all__ = ['ArchiveReader', 'Pair', 'Source', 'locate', 'open_archive']
+
+IMAGE_LIMIT = 64 << 20  # bytes; SA-1B's largest images are near 5 MB
+RECORD_LIMIT = 64 << 20  # bytes; records are 63 KB on average
+SPOOL_BUDGET = 64 << 20  # bytes of halves that wait in memory
+
+MEMBER = re.compile(r'(sa_[0-9]{1,20})\.(jpg|jpeg|json)', re.IGNORECASE | re.ASCII)
+OTHER_FORMATS = {
+    b'PK\x03\x04': 'a zip file',
+    b'\xfd7zXZ': 'an xz stream',
+    b'\x28\xb5\x2f\xfd': 'a zstd stream',
+    b'BZh': 'a bzip2 stream',
+    b'\xff\xd8\xff': 'a JPEG',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """One image of SA-1B and its record, as the archive holds them.
+
+    Attributes:
+      stem: `'sa_<image id>'`, in lower case.
+      image_name: base name of the image's member.
+      image: the JPEG file, unchecked.
+      record_name: base name of the record's member.
+      record: the JSON file, unchecked.
+    """
+
+    stem: str
+    image_name: str
+    image: bytes = dataclasses.field(repr=False)
+    record_name: str
+    record: bytes = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Half:
+    stem: str
+    kind: str  # 'image' or 'record'
+    name: str
+    size: int
+
+    @property
+    def other(self) -> str:
+        return 'record' if self.kind == 'image' else 'image'
+
+
+class ArchiveReader:
+    """Iterates over the pairs of one archive, once. Made by `open_archive`.
+
+    Attributes:
+      bytes_read: bytes of the archive read so far, as stored (compressed).
+      md5: hexadecimal digest of the whole archive, after iteration, if it was wanted.
+      ignored: how many members were passed over, by kind: `'link'`, `'device'`, `'sparse'`,
+        `'absolute'`, `'parent'`, `'resource_fork'`, `'other'`. Directories are not counted.
+      pairs: pairs given so far.
+      faults: faults reported so far.
+    """
+
+    def __init__(self, source, *, on_fault, spool_dir, spool_budget, want_digest, on_bytes):
+        self.bytes_read = 0
+        self.md5: str | None = None
+        self.ignored: collections.Counter = collections.Counter()
+        self.pairs = 0
+        self.faults = 0
+        self._source = source
+        self._on_fault = on_fault
+        self._on_bytes = on_bytes
+        self._want_digest = want_digest and source.kind != 'folder'
+        self._waiting = _waiting.Waiting(spool_budget, spool_dir)
+        self._names: dict[tuple[str, str], str] = {}  # every half seen: its member's name
+        self._background = None
+
+    def __enter__(self) -> ArchiveReader:
+        return self
+
+    def __exit__(self, *exc_info):
+        if self._background is not None:
+            self._background.close()
+        self._waiting.close()
+
+    def __iter__(self) -> Iterator[Pair]:
+        members = self._folder() if self._source.kind == 'folder' else self._tar()
+        error = None
+        try:
+            for half, read in members:
+                yield from self._pair(half, read)
+        except _chunks.StreamError as fault:
+            error = Fault(self._source.name, fault.reason, fault.detail, fault.member)
+        self._report_unpaired()
+        if error is None and not self._names:
+            error = self._empty()
+        if error is not None:
+            raise DataError([error])
+
+    def _pair(self, half: _Half, read: Callable[[], bytes]) -> Iterator[Pair]:
+        """Reads one half, if it is fit to be read; gives the pair, if that makes it whole."""
+        key, other = (half.stem, half.kind), (half.stem, half.other)
+        if key in self._names:
+            return self._fault(
+                'member_duplicate',
+                f'expected one {half.kind} of {half.stem}; got a second one, after '
+                f'{self._names[key]}. The first one counts.',
+                half.name,
+            )
+        self._names[key] = half.name
+        limit = IMAGE_LIMIT if half.kind == 'image' else RECORD_LIMIT
+        if half.size > limit:
+            return self._fault(
+                'member_too_large',
+                f'expected {half.kind}s of at most {limit:,} bytes; got {half.size:,}. '
+                'It was not read.',
+                half.name,
+            )
+        data = read()
+        if other not in self._waiting:
+            self._waiting.put(key, data)
+            return
+        self.pairs += 1
+        found = {key: data, other: self._waiting.pop(other)}
+        image, record = (half.stem, 'image'), (half.stem, 'record')
+        yield Pair(half.stem, self._names[image], found[image], self._names[record], found[record])
+
+    def _fault(self, reason: str, detail: str, member: str | None = None):
+        self.faults += 1
+        self._on_fault(Fault(self._source.name, reason, detail, member))
+
+    def _report_unpaired(self):
+        for stem, kind in list(self._waiting):
+            missing = 'record' if kind == 'image' else 'image'
+            if (stem, missing) in self._names:
+                continue  # it was there, too large to be read, and reported
+            self._fault(
+                f'{missing}_missing',
+                f'expected the {missing} of {stem} in the archive; got only its {kind}.',
+                self._names[stem, kind],
+            )
+
+    def _empty(self) -> Fault:
+        passed = ', '.join(f'{count} {kind}' for kind, count in sorted(self.ignored.items()))
+        return Fault(
+            self._source.name,
+            'archive_empty',
+            'expected members sa_<id>.jpg and sa_<id>.json; got none'
+            f'{f" (passed over: {passed})" if passed else ""}. Download the archive again.',
+        )
+
+    def _half(self, name: str, kind: str, size: int) -> _Half | None:
+        """What a member is to us; `None` for what is passed over, and counted."""
+        base = name.rpartition('/')[2]
+        match = MEMBER.fullmatch(base)
+        if kind == 'directory':
+            return None
+        if kind == 'file' and (name.startswith(('/', '\\')) or re.match(r'[A-Za-z]:', name)):
+            kind = 'absolute'
+        elif kind == 'file' and '..' in re.split(r'[/\\]', name):
+            kind = 'parent'
+        elif kind == 'file' and base.startswith('._'):
+            kind = 'resource_fork'
+        elif kind == 'file' and match is None:
+            kind = 'other'
+        if kind != 'file':
+            self.ignored[kind] += 1
+            return None
+        half = 'record' if match[2].lower() == 'json' else 'image'
+        return _Half(match[1].lower(), half, base, size)
+
+    def _count(self, raw: _chunks.Counted):
+        read, self.bytes_read = raw.count - self.bytes_read, raw.count
+        if self._on_bytes is not None and read:
+            self._on_bytes(read)
+
+    def _tar(self) -> Iterator[tuple[_Half, Callable[[], bytes]]]:
+        raw = _chunks.Counted(_open(self._source), _chunks.Digest() if self._want_digest else None)
+        self._background = _chunks.Background(raw.contents())
+        stream = _tar.TarStream(self._counted(raw))
+        try:
+            _check_start(stream.cursor.peek(_tar.BLOCK))
+            for member in stream:
+                half = self._half(member.name, member.kind, member.size)
+                if half is not None:
+                    yield half, functools.partial(stream.read, member)
+        except _chunks.StreamError as error:
+            error.member = stream.current
+            raise
+        finally:
+            self._count(raw)
+        self.md5 = raw.md5()
+
+    def _counted(self, raw: _chunks.Counted) -> Iterator[bytes]:
+        for chunk in self._background:
+            self._count(raw)
+            yield chunk
+
+    def _folder(self) -> Iterator[tuple[_Half, Callable[[], bytes]]]:
+        halves = []
+        for name, kind, size, _, path in locations.walk(self._source.location):
+            half = self._half(name, kind, size)
+            if half is not None:
+                halves.append((half, path))
+        for half, path in sorted(halves, key=lambda item: _order(item[0])):
+            yield half, functools.partial(self._read_file, path)
+
+    def _read_file(self, path) -> bytes:
+        data = path.read_bytes()
+        self.bytes_read += len(data)
+        if self._on_bytes is not None:
+            self._on_bytes(len(data))
+        return data
+
+
+def _open(source: Source):
+    """The bytes of an archive as it is stored, as an object with `read` and `close`."""
+    if source.kind != 'link':
+        path = locations.open_path(source.location)
+        local = isinstance(path, pathlib.Path)
+        return open(path, 'rb', buffering=0) if local else path.open('rb')
+    from segment_anything_tfds.source import fetch  # slow to import, and files do without
+
+    return fetch.open_stream(source.location, name=source.name)
+
+
+def open_archive(
+    source: Source,
+    *,
+    on_fault: Callable[[Fault], None],
+    spool_dir: str | None = None,
+    spool_budget: int = SPOOL_BUDGET,
+    want_digest: bool | None = None,
+    on_bytes: Callable[[int], None] | None = None,
+) -> ArchiveReader:
+    """Opens an archive as a context manager that iterates over its pairs.
+
+    Nothing is read before iteration begins. While it goes on, one thread reads and decompresses
+    ahead by a few chunks of at most 8 MiB.
+
+    Args:
+      source: where the archive is.
+      on_fault: called, in the thread that iterates, with each fault of one member: a half without
+        its other half (at the end), the same half twice, a member too large. The rest is read on.
+      spool_dir: folder of the one temporary file, which is made only when halves that wait exceed
+        the budget and has no name there; `None` for the system's.
+      spool_budget: bytes of waiting halves that are held in memory.
+      want_digest: whether to compute the MD5 of the archive on the way; `None` where the source
+        has a digest to compare with.
+      on_bytes: called, in the thread that iterates, with the number of bytes read since.
+
+    Returns:
+      An `ArchiveReader`.
+
+    Raises:
+      DataError: while iterating, for an archive that is no tar, truncated, damaged, empty or not
+        the one that `source.digest` tells; by then all pairs that could be read have been given.
+      fetch.FetchError: while iterating, for a link that cannot be read to its end.
+      OSError: while iterating, for a file that cannot be read or a full disk.
+
+    Example:
+      >>> with open_archive(source, on_fault=print) as reader:  # doctest: +SKIP
+      ...   for pair in reader:
+      ...     print(pair.stem, len(pair.image), len(pair.record))
+    """
+    return ArchiveReader(
+        source,
+        on_fault=on_fault,
+        spool_dir=spool_dir,
+        spool_budget=spool_budget,
+        want_digest=source.digest is not None if want_digest is None else want_digest,
+        on_bytes=on_bytes,
+    )
+
+
+def _order(half: _Half):
+    return len(half.stem), half.stem, half.kind, half.name
+
+
+def _check_start(block: bytes):
+    """Says what an archive is that is no tar: most often a web page that was saved as one."""
+    if _tar.is_header(block):
+        return
+    if not block:
+        raise _chunks.StreamError(
+            'archive_truncated', 'expected a tar; got no bytes at all. Download the archive again.'
+        )
+    start = block.lstrip(b'\xef\xbb\xbf \t\r\n')
+    if start[:1] in (b'<', b'{') or (start[:512].isascii() and b'\0' not in start):
+        what = f'text, probably what a server answered: "{excerpt(block)}"'
+    else:
+        what = next((w for magic, w in OTHER_FORMATS.items() if block.startswith(magic)), None)
+        what = what or f'bytes that begin {block[:16]!r}'
+    raise _chunks.StreamError(
+        'archive_not_tar', f'expected a tar, plain or gzip; got {what}. Download the archive again.'
+    )

@@ -1,0 +1,180 @@
+"""Where each archive of a selection is: extracted, as a file, or behind its link."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import re
+import urllib.parse
+from collections.abc import Iterable, Iterator
+
+from segment_anything_tfds.source import links as links_lib
+from segment_anything_tfds.source import selection as selection_lib
+
+# In order of preference, where several are at hand.
+SUFFIXES = ('.tar', '.tar.gz', '.tgz')
+_NAME = re.compile(r'sa_([0-9]{6})(\.tar|\.tar\.gz|\.tgz)?')
+_HALF = re.compile(r'sa_[0-9]+\.(jpg|jpeg|json)', re.IGNORECASE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where one archive comes from. Picklable; no text made from it shows a link's query.
+
+    Attributes:
+      number: number of the archive.
+      kind: `'folder'` (extracted), `'file'` or `'link'`.
+      location: folder, file (local, `gs://`, `s3://`) or signed URL.
+      digest: MD5 of the archive in hexadecimal digits, where it is known.
+    """
+
+    number: int
+    kind: str
+    location: str = dataclasses.field(repr=False)
+    digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the archive, such as `'sa_000020'`."""
+        return selection_lib.archive_name(self.number)
+
+    @property
+    def shown(self) -> str:
+        """The location, fit to be shown."""
+        if self.kind != 'link':
+            return self.location
+        parts = urllib.parse.urlsplit(self.location)
+        host = parts.netloc.rpartition('@')[2]
+        return urllib.parse.urlunsplit((parts.scheme, host, parts.path, '', ''))
+
+    def __repr__(self) -> str:
+        return f'Source({self.number}, {self.kind!r}, {self.shown!r})'
+
+    def identity(self) -> str:
+        """A text that stays the same as long as the data does.
+
+        Kind, name, size in bytes and time of modification of a file; kind, name, number of files
+        and latest modification of a folder; kind and name of a link, since a renewed link leads
+        to the same archive.
+        """
+        if self.kind == 'link':
+            return f'link {self.name}'
+        path = open_path(self.location)
+        if self.kind == 'file':
+            size, modified = size_and_time(path)
+            return f'file {path.name} {size} {modified}'
+        stats = [(size, modified) for _, _, size, modified, _ in walk(self.location)]
+        latest = max((modified for _, modified in stats), default=0)
+        return f'folder {path.name} {len(stats)} {sum(size for size, _ in stats)} {latest}'
+
+
+def locate(
+    manual_dir: str | os.PathLike | None,
+    links: links_lib.Links | None,
+    selection: Iterable[int] | None = None,
+) -> list[Source]:
+    """Finds each archive: extracted in `manual_dir`, else as a file there, else its link.
+
+    An extracted archive is a folder `sa_000020` with members in it, at any depth; a file is
+    `sa_000020.tar` (`.tar.gz` and `.tgz` are accepted too). Whether links have expired is not
+    asked here, since finished archives need none: see `links.check_expiry`.
+
+    Args:
+      manual_dir: local or remote folder; `None` for links alone.
+      links: the links file; `None` for none.
+      selection: numbers of archives; `None` for every archive that is present or listed.
+
+    Returns:
+      One source an archive, by number.
+
+    Raises:
+      ValueError: an archive of the selection is neither present nor listed, or there is none.
+    """
+    present = _present(manual_dir)
+    listed = links.archives if links is not None else {}
+    numbers = sorted({*present, *listed} if selection is None else set(selection))
+    missing = [number for number in numbers if number not in present and number not in listed]
+    if missing or not numbers:
+        got = f'none of {selection_lib.format(missing)}' if missing else 'no archive at all'
+        where = 'nowhere' if manual_dir is None else os.fspath(manual_dir)
+        raise ValueError(
+            '`locations.locate`: expected every archive of `selection` in `manual_dir` or in the '
+            f'links file; got {got} ({len(present)} archives present in {where}, {len(listed)} '
+            f'links). {links_lib.HOW_TO_GET}'
+        )
+    return [
+        Source(number, *present[number])
+        if number in present
+        else Source(number, 'link', listed[number].url)
+        for number in numbers
+    ]
+
+
+def _present(manual_dir) -> dict[int, tuple[str, str]]:
+    """Kind and location of the archives in a folder, by number."""
+    folder = open_path(manual_dir) if manual_dir is not None else None
+    if folder is None or not folder.is_dir():
+        return {}
+    found: dict[int, dict[str, str]] = {}
+    for path in folder.iterdir():
+        if match := _NAME.fullmatch(path.name):
+            found.setdefault(int(match[1]), {})[match[2] or ''] = os.fspath(path)
+    present = {}
+    for number, places in found.items():
+        if '' in places and _has_members(places['']):
+            present[number] = ('folder', places[''])
+            continue
+        files = [places[s] for s in SUFFIXES if s in places and not open_path(places[s]).is_dir()]
+        if files:
+            present[number] = ('file', files[0])
+    return present
+
+
+def _has_members(folder: str) -> bool:
+    return any(_HALF.fullmatch(name.rpartition('/')[2]) for name, *_ in walk(folder, stat=False))
+
+
+def open_path(path: str | os.PathLike):
+    """A path to read from: `pathlib`'s for a local one, `epath`'s for `gs://` and the like."""
+    if '://' not in os.fspath(path):
+        return pathlib.Path(path)
+    from etils import epath  # slow to import, and local files do without
+
+    return epath.Path(path)
+
+
+def size_and_time(path) -> tuple[int, int]:
+    """Size in bytes and time of modification in whole seconds."""
+    stat = path.stat()
+    if isinstance(path, pathlib.Path):
+        return stat.st_size, int(stat.st_mtime)
+    return stat.length, int(stat.mtime or 0)
+
+
+def walk(folder: str, stat: bool = True) -> Iterator[tuple[str, str, int, int, object]]:
+    """Everything below a folder: name relative to it, kind as in a tar, size, time, path.
+
+    Links are not followed. Without `stat`, sizes and times are 0.
+    """
+    stack = [(open_path(folder), '')]
+    while stack:
+        path, name = stack.pop()
+        for child in path.iterdir():
+            inner = f'{name}/{child.name}' if name else child.name
+            kind = _kind(child)
+            if kind == 'directory':
+                stack.append((child, inner))
+            else:
+                size, modified = size_and_time(child) if stat and kind == 'file' else (0, 0)
+                yield inner, kind, size, modified, child
+
+
+def _kind(path) -> str:
+    if not isinstance(path, pathlib.Path):
+        return 'directory' if path.is_dir() else 'file'
+    if path.is_symlink():
+        return 'link'
+    if path.is_dir():
+        return 'directory'
+    return 'file' if path.is_file() else 'device'

@@ -1,0 +1,199 @@
+"""Losses of promptable segmentation, as Keras objects on `keras.ops`: any Keras backend runs them.
+
+Masks are [..., H, W] with 1 for the object, predictions are logits; the leading dimensions are free
+(usually [B, K]: batch, masks of an image), and each loss gives one value a mask, so `sample_weight`
+is the validity of the masks. The default reduction is the mean over the masks that count, so padded
+masks neither add to the loss nor thin it.
+
+Sources: "Segment Anything" (Kirillov et al. 2023), appendix A; "SAM 2" (Ravi et al. 2024) and its
+`training/loss_fns.py`; "Focal Loss for Dense Object Detection" (Lin et al. 2017); "V-Net"
+(Milletari et al. 2016).
+"""
+
+from __future__ import annotations
+
+import keras
+from keras import ops
+
+_REDUCTION = 'mean_with_sample_weight'
+_NEVER = 1e9
+
+
+@keras.saving.register_keras_serializable('segment_anything_tfds')
+class FocalLoss(keras.losses.Loss):
+    """Sigmoid focal loss, averaged over the pixels of a mask.
+
+    alpha = 0.25 weights the object's pixels and 1 - alpha the others, gamma = 2: the values of Lin
+    et al. 2017, which SAM 2's configuration names. Computed from logits, so that a saturated wrong
+    pixel still has a gradient.
+
+    Args:
+      alpha: weight of the foreground, 0 to 1.
+      gamma: how strongly easy pixels are discounted, 0 or more.
+      reduction: as in `keras.losses.Loss`.
+      name: name of the loss.
+
+    Call arguments: `y_true` [..., H, W] in 0 to 1, `y_pred` logits of the same shape; gives [...]
+    before the reduction.
+
+    Raises:
+      ValueError: where the two shapes differ.
+
+    Example:
+      >>> float(FocalLoss()(ops.ones([2, 4, 4]), ops.full([2, 4, 4], 20.0))) < 1e-6
+      True
+    """
+
+    def __init__(self, alpha=0.25, gamma=2.0, *, reduction=_REDUCTION, name='focal_loss'):
+        super().__init__(name=name, reduction=reduction)
+        self.alpha, self.gamma = alpha, gamma
+
+    def call(self, y_true, y_pred):
+        check_masks('losses.FocalLoss', y_true, y_pred)
+        sign = 2 * y_true - 1
+        miss = ops.sigmoid(-sign * y_pred)
+        weight = self.alpha * y_true + (1 - self.alpha) * (1 - y_true)
+        return ops.mean(weight * miss**self.gamma * ops.softplus(-sign * y_pred), axis=(-2, -1))
+
+    def get_config(self):
+        return {**super().get_config(), 'alpha': self.alpha, 'gamma': self.gamma}
+
+
+@keras.saving.register_keras_serializable('segment_anything_tfds')
+class DiceLoss(keras.losses.Loss):
+    """1 - (2 |A∩B| + smooth) / (|A| + |B| + smooth), on probabilities, for each mask.
+
+    smooth = 1 (in pixels) as SAM 2's `training/loss_fns.py`; |A∩B| is the sum of the products.
+
+    Args:
+      smooth: pixels added to both sides; keeps empty masks at a loss of 0.
+      reduction: as in `keras.losses.Loss`.
+      name: name of the loss.
+
+    Call arguments: `y_true` [..., H, W] in 0 to 1, `y_pred` logits of the same shape; gives [...]
+    before the reduction.
+
+    Raises:
+      ValueError: where the two shapes differ.
+
+    Example:
+      >>> float(DiceLoss()(ops.ones([2, 4, 4]), ops.full([2, 4, 4], 20.0))) < 1e-6
+      True
+    """
+
+    def __init__(self, smooth=1.0, *, reduction=_REDUCTION, name='dice_loss'):
+        super().__init__(name=name, reduction=reduction)
+        self.smooth = smooth
+
+    def call(self, y_true, y_pred):
+        check_masks('losses.DiceLoss', y_true, y_pred)
+        p = ops.sigmoid(y_pred)
+        overlap = ops.sum(y_true * p, axis=(-2, -1))
+        total = ops.sum(y_true, axis=(-2, -1)) + ops.sum(p, axis=(-2, -1))
+        return 1 - (2 * overlap + self.smooth) / (total + self.smooth)
+
+    def get_config(self):
+        return {**super().get_config(), 'smooth': self.smooth}
+
+
+@keras.saving.register_keras_serializable('segment_anything_tfds')
+class SegmentAnythingLoss(keras.losses.Loss):
+    """SAM's loss: 20 x focal + dice of the best output mask, plus the error of its predicted IoU.
+
+    Of the M masks that the model gives for an ambiguous prompt only the one with the smallest
+    focal + dice counts (SAM, appendix A, "making the model ambiguity-aware"); the IoU head learns
+    the IoU of that mask with the truth, by the squared error and with weight 1 (SAM), or by the
+    absolute error for all M (SAM 2).
+
+    Args:
+      focal_weight: 20, as in SAM, "in a 20:1 ratio of focal loss to dice loss".
+      dice_weight: 1.
+      iou_weight: 1, "a constant scaling factor of 1.0" in SAM; 0 where the model has no IoU head.
+      iou_error: `'squared'` (SAM) or `'absolute'` (SAM 2).
+      supervise_all_ious: train the IoU head on all M outputs, as SAM 2 does, not only the best.
+      reduction: as in `keras.losses.Loss`.
+      name: name of the loss.
+
+    Call arguments: `y_true` [..., H, W] in 0 to 1; `y_pred` a dict of `masks` logits
+    [..., M, H, W], `iou_pred` [..., M], and optionally `candidates` [..., M], 1 for the outputs
+    that may be chosen. Gives [...] before the reduction.
+
+    Raises:
+      ValueError: where the shapes do not agree, or `iou_error` is none of the two.
+
+    Example:
+      >>> y_pred = {'masks': ops.zeros([2, 3, 4, 4]), 'iou_pred': ops.zeros([2, 3])}
+      >>> float(SegmentAnythingLoss()(ops.ones([2, 4, 4]), y_pred)) > 0
+      True
+    """
+
+    def __init__(
+        self,
+        focal_weight=20.0,
+        dice_weight=1.0,
+        iou_weight=1.0,
+        *,
+        iou_error='squared',
+        supervise_all_ious=False,
+        reduction=_REDUCTION,
+        name='segment_anything_loss',
+    ):
+        super().__init__(name=name, reduction=reduction)
+        if iou_error not in ('squared', 'absolute'):
+            raise ValueError(
+                "losses.SegmentAnythingLoss: expected `iou_error` 'squared' or 'absolute'; "
+                f'got {iou_error!r}. Choose one.'
+            )
+        self.focal_weight, self.dice_weight, self.iou_weight = focal_weight, dice_weight, iou_weight
+        self.iou_error, self.supervise_all_ious = iou_error, supervise_all_ious
+        self._focal, self._dice = FocalLoss(), DiceLoss()
+
+    def call(self, y_true, y_pred):
+        masks = y_pred['masks']
+        truth = ops.broadcast_to(ops.expand_dims(y_true, -3), ops.shape(masks))
+        mask_loss = self.focal_weight * self._focal.call(truth, masks)
+        mask_loss += self.dice_weight * self._dice.call(truth, masks)
+        iou_loss = self.iou_weight * self._iou_loss(truth, masks, y_pred['iou_pred'])
+        allowed = candidates_of(y_pred)
+        best = ops.argmin(ops.where(allowed, mask_loss, _NEVER), axis=-1)
+        chosen = ops.one_hot(best, masks.shape[-3], dtype=mask_loss.dtype)
+        shares = chosen
+        if self.supervise_all_ious:
+            allowed = ops.cast(allowed, mask_loss.dtype)
+            shares = allowed / ops.maximum(ops.sum(allowed, axis=-1, keepdims=True), 1)
+        return ops.sum(mask_loss * chosen + iou_loss * shares, axis=-1)
+
+    def _iou_loss(self, truth, masks, iou_pred):
+        error = iou_pred - ops.stop_gradient(mask_iou(truth, masks))
+        return ops.square(error) if self.iou_error == 'squared' else ops.abs(error)
+
+    def get_config(self):
+        names = ('focal_weight', 'dice_weight', 'iou_weight', 'iou_error', 'supervise_all_ious')
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+def mask_iou(truth, logits):
+    """IoU of masks with the logits' sign: [..., H, W] each, gives [...]; two empty masks give 1."""
+    truth, guess = ops.cast(truth > 0.5, 'float32'), ops.cast(logits > 0, 'float32')
+    overlap = ops.sum(truth * guess, axis=(-2, -1))
+    union = ops.sum(truth, axis=(-2, -1)) + ops.sum(guess, axis=(-2, -1)) - overlap
+    return ops.where(union > 0, overlap / ops.maximum(union, 1), 1.0)
+
+
+def candidates_of(y_pred):
+    """Which of the M outputs may be chosen: bool [..., M]; all of them unless the model says."""
+    if 'candidates' in y_pred:
+        return ops.cast(y_pred['candidates'], 'bool')
+    return ops.ones_like(y_pred['iou_pred'], dtype='bool')
+
+
+def check_masks(where, y_true, y_pred):
+    """Refuses predictions whose height or width is not the truth's."""
+    if tuple(y_true.shape[-2:]) != tuple(y_pred.shape[-2:]) or len(y_true.shape) != len(
+        y_pred.shape
+    ):
+        raise ValueError(
+            f'{where}: expected `y_pred` with the rank and the [H, W] of `y_true`, '
+            f'{list(y_true.shape)}; got {list(y_pred.shape)}. '
+            "Set the recipe's `mask_size` to the model's output size."
+        )

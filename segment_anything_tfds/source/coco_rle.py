@@ -1,0 +1,148 @@
+"""COCO run-length encoding in NumPy: the checks of the build, and a twin of `ops.rle`.
+
+A mask is read column by column; runs of zeros and ones alternate, zeros first, and sum to height x
+width. Compressed `counts` hold six bits a character from 48 on: five of payload, low first, and
+0x20 where more follow; 0x10 of a number's last character is its sign. From the fourth run on, a
+run is stored as its difference to the run two before it. (Source: cocodataset/cocoapi
+`common/maskApi.c`.) Nothing here needs TensorFlow, and nothing reads out of bounds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+MAX_CHARACTERS = 7
+MAX_RUN = 2**32 - 1
+_MAX_BYTES = 2**27
+PROBLEMS = {
+    'rle_character': 'expected characters within 48 and 111',
+    'rle_unfinished': 'expected a string that ends with the end of a number',
+    'rle_overflow': f'expected numbers of at most {MAX_CHARACTERS} characters and runs below 2^32',
+    'rle_negative_run': 'expected runs of at least 0',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """Run lengths of N masks.
+
+    Attributes:
+      lengths: int64 [R], the runs of all masks, one mask after another; zeros first in each.
+      splits: int64 [N + 1]; mask n has `lengths[splits[n]:splits[n + 1]]`.
+      problems: by index of mask, the slug in `PROBLEMS` of what is wrong with its string; the runs
+        of such a mask mean nothing.
+    """
+
+    lengths: np.ndarray
+    splits: np.ndarray
+    problems: dict[int, str]
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sum of all runs, and of the runs of ones (the area), each int64 [N]."""
+        by_parity = np.zeros((2, len(self.splits) - 1), np.int64)
+        for parity in (0, 1):
+            cuts = _cut(self.splits, parity)
+            filled = np.flatnonzero(np.diff(cuts))
+            if filled.size:
+                runs = self.lengths[parity::2]
+                by_parity[parity, filled] = np.add.reduceat(runs, cuts[filled])
+        ones = (self.splits[:-1] + 1) & 1
+        return by_parity.sum(axis=0), by_parity[ones, np.arange(len(ones))]
+
+
+def parse(counts: Sequence[bytes]) -> Runs:
+    """Run lengths of compressed strings, all in one pass; problems are reported, not raised.
+
+    Args:
+      counts: N compressed strings.
+
+    Returns:
+      The runs, and which strings are malformed.
+
+    Raises:
+      ValueError: the strings are longer than 2^27 bytes together.
+    """
+    lengths = np.fromiter(map(len, counts), np.int64, len(counts))
+    if lengths.sum() > _MAX_BYTES:
+        raise ValueError(
+            f'`coco_rle.parse`: expected `counts` of at most {_MAX_BYTES} bytes together; '
+            f'got {lengths.sum()}. Pass fewer masks at once.'
+        )
+    data = np.frombuffer(b''.join(counts), np.uint8) - np.uint8(48)
+    ends = np.cumsum(lengths)
+    problems = _find_problems(data, ends)
+    if problems:
+        return _parse_others(counts, problems)
+    values, splits = _read_numbers(data, ends)
+    if values is None:
+        return _parse_others(counts, dict.fromkeys(splits.tolist(), 'rle_overflow'))
+    _sum_differences(values, splits)
+    if values.size and (values.min() < 0 or values.max() > MAX_RUN):
+        for wrong, slug in ((values > MAX_RUN, 'rle_overflow'), (values < 0, 'rle_negative_run')):
+            masks = np.searchsorted(splits, np.flatnonzero(wrong), 'right') - 1
+            problems.update(dict.fromkeys(masks.tolist(), slug))
+    return Runs(values, splits, problems)
+
+
+def _find_problems(data: np.ndarray, ends: np.ndarray) -> dict[int, str]:
+    """Strings with wrong characters or no proper end; `data` is their characters - 48."""
+    problems = dict.fromkeys(np.flatnonzero(np.diff(ends, prepend=0) == 0).tolist())
+    if data.size:
+        problems.update(dict.fromkeys(np.flatnonzero(data[ends - 1] & 32).tolist()))
+    problems = dict.fromkeys(problems, 'rle_unfinished')
+    if data.size and data.max() > 63:
+        wrong = np.searchsorted(ends, np.flatnonzero(data > 63), 'right')
+        problems.update(dict.fromkeys(wrong.tolist(), 'rle_character'))
+    return problems
+
+
+def _parse_others(counts: Sequence[bytes], problems: dict[int, str]) -> Runs:
+    """Parses with the strings that have problems replaced by one that has none."""
+    runs = parse([b'0' if n in problems else string for n, string in enumerate(counts)])
+    return dataclasses.replace(runs, problems={**runs.problems, **problems})
+
+
+def _read_numbers(data: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray | None, np.ndarray]:
+    """Numbers int64 [R], and their splits by string; or `None` and the strings that overflow.
+
+    Most numbers have one character, so only the characters that continue are looked up.
+    """
+    is_last = data < 32
+    signed = ((data & 31) ^ 16).view(np.int8) - np.int8(16)
+    values = signed[is_last].astype(np.int64)
+    positions = np.flatnonzero(~is_last)
+    numbers = positions - np.arange(len(positions))
+    payload = data[positions] & 31
+    level = np.flatnonzero(np.diff(numbers, append=-1))
+    for _ in range(MAX_CHARACTERS - 1):
+        if not level.size:
+            break
+        index = numbers[level]
+        values[index] = (values[index] << 5) | payload[level]
+        level = level[(level > 0) & (numbers[level - 1] == index)] - 1
+    if level.size:
+        return None, np.searchsorted(ends, positions[level], 'right')
+    return values, np.concatenate(([0], ends - np.searchsorted(positions, ends)))
+
+
+def _sum_differences(values: np.ndarray, splits: np.ndarray) -> None:
+    """Turns differences into runs, in place: two chains a mask, at even and at odd runs."""
+    if not values.size:
+        return
+    starts = splits[:-1]
+    first = values[starts]
+    values[starts] = 0
+    for parity in (0, 1):
+        chain = values[parity::2].cumsum()
+        cuts = _cut(splits, parity)
+        before = np.concatenate(([0], chain))[cuts[:-1]]
+        values[parity::2] = chain - np.repeat(before, np.diff(cuts))
+    values[starts] = first
+
+
+def _cut(splits: np.ndarray, parity: int) -> np.ndarray:
+    """Splits of the array of every second value, from index `parity` on."""
+    return (splits + 1 - parity) // 2

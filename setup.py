@@ -4,31 +4,53 @@ import pathlib
 
 import setuptools
 
-README = pathlib.Path(__file__).parent / 'README.md'
+ROOT = pathlib.Path(__file__).parent
+PACKAGE = 'segment_anything_tfds'
+DATA_FOLDERS = ('checksums', 'dummy_data')  # beside the package in a checkout, inside it in a wheel
 
 EXTRAS = {
     'gcp': ['apache-beam[gcp]'],
     'training': ['keras>=3.5', 'keras-hub'],
-    'export': ['webdataset'],
     'report': ['matplotlib'],
-    'test': ['hypothesis', 'pytest', 'pytest-xdist', 'ruff'],
+    'export': ['webdataset'],
 }
+EXTRAS['test'] = [
+    *EXTRAS['training'],
+    *EXTRAS['report'],
+    *EXTRAS['export'],
+    'hypothesis',
+    'pytest',
+    'pytest-xdist',
+    'ruff',
+]
 
 setuptools.setup(
     name='segment-anything-tfds',
     version='1.0.0',
     description='SA-1B for TensorFlow Datasets: a builder, and COCO RLE masks in the input graph.',
-    long_description=README.read_text(encoding='utf-8') if README.exists() else '',
+    long_description=(ROOT / 'README.md').read_text(encoding='utf-8'),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
+    license_files=['LICENSE'],
+    classifiers=[
+        'Intended Audience :: Science/Research',
+        'Programming Language :: Python :: 3',
+        'Topic :: Scientific/Engineering :: Image Recognition',
+    ],
     python_requires='>=3.10',
-    packages=setuptools.find_packages(include=['segment_anything_tfds', 'segment_anything_tfds.*']),
-    package_data={'segment_anything_tfds': ['README.md', 'CITATIONS.bib', 'TAGS.txt']},
+    packages=[
+        *setuptools.find_packages(include=[PACKAGE, f'{PACKAGE}.*']),
+        *(f'{PACKAGE}.{folder}' for folder in DATA_FOLDERS),
+    ],
+    package_dir={f'{PACKAGE}.{folder}': folder for folder in DATA_FOLDERS},
+    package_data={'': ['*.md', '*.bib', '*.txt', '*.tsv', '*.html', '*.tar', '*.md5']},
     install_requires=[
         'apache-beam',
         'etils[epath]',
-        'importlib_resources',
+        'importlib_resources',  # imported by tensorflow-datasets, which does not declare it
+        'isal',
         'numpy',
+        'orjson',
         'pillow',
         'pycocotools',
         'requests',
@@ -37,5 +59,5 @@ setuptools.setup(
         'tqdm',
     ],
     extras_require=EXTRAS,
-    entry_points={'console_scripts': ['sa1b = segment_anything_tfds.cli.main:main']},
+    entry_points={'console_scripts': [f'sa1b = {PACKAGE}.cli.main:main']},
 )

@@ -13,6 +13,7 @@ import tqdm
 
 from segment_anything_tfds.prepare import staging as staging_lib
 from segment_anything_tfds.source import archives
+from segment_anything_tfds.source import locations
 
 _LOCAL_SECONDS = 1.0
 _REMOTE_SECONDS = 20.0
@@ -59,8 +60,7 @@ def bar(staging: staging_lib.Staging, sources: Sequence[archives.Source]):
 def _watch(
     staging: staging_lib.Staging, sources: Sequence[archives.Source], stop: threading.Event
 ) -> None:
-    sizes = [source.size for source in sources]
-    total = sum(sizes) if all(size is not None for size in sizes) else None
+    total = sum(map(_size, sources)) if all(s.kind == 'file' for s in sources) else None
     with tqdm.tqdm(
         total=total, unit='B', unit_scale=True, unit_divisor=1024, desc='Archives'
     ) as shown:
@@ -73,6 +73,10 @@ def _watch(
             shown.update(bytes_read - shown.n)
             if ended:
                 return
+
+
+def _size(source: archives.Source) -> int:
+    return locations.size_and_time(locations.open_path(source.location))[0]
 
 
 def _totals(

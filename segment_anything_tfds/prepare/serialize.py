@@ -8,8 +8,6 @@ step, and the bytes mean the same.
 
 from __future__ import annotations
 
-import dataclasses
-
 from tensorflow_datasets.core import example_serializer
 from tensorflow_datasets.core.features import feature as feature_lib
 from tensorflow_datasets.core.utils import py_utils
@@ -22,7 +20,7 @@ Specs = dict[str, feature_lib.TensorInfo]
 def column_specs(features: feature_lib.FeatureConnector) -> Specs:
     """The flat specification of each column, `'annotations/area'` and so on; picklable."""
     flat = py_utils.flatten_nest_dict(features.get_serialized_info())
-    return {name: dataclasses.replace(spec, sequence_rank=0) for name, spec in flat.items()}
+    return {name: feature_lib.TensorInfo(spec.shape, spec.dtype) for name, spec in flat.items()}
 
 
 class Serializer:

@@ -1,0 +1,313 @@
+"""The builder, from archives to `tfds.load`."""
+
+import io
+import json
+import pickle
+
+import numpy as np
+import pytest
+import samples
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from building import build, builder, digests, read, run_python
+from PIL import Image
+
+from segment_anything_tfds.prepare import build as build_lib
+from segment_anything_tfds.source import faults
+
+
+@pytest.fixture(scope='module')
+def manual_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('manual')
+    samples.write_archives(folder, archives=3)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def built(manual_dir, tmp_path_factory):
+    return build(manual_dir, tmp_path_factory.mktemp('data'))
+
+
+def test_one_shard_an_archive_in_numeric_order(built):
+    assert built.info.splits['train'].shard_lengths == [4, 4, 4]
+    second = {int(e['image']['image_id']) for e in read(built, 'train[1shard]')}
+    assert second == {1001, 1002, 1003, 1004}
+
+
+def test_examples_hold_what_the_archive_holds(built, manual_dir):
+    files = samples.members(1, 4) | samples.members(1001, 4) | samples.members(2001, 4)
+    examples = read(built)
+    assert len(examples) == 12
+    for example in examples:
+        name = example['image']['file_name'].decode()
+        assert example['image']['content'] == files[f'./{name}']
+        record = json.loads(files['./' + name.replace('.jpg', '.json')])
+        assert example['image']['height'] == record['image']['height']
+        counts = [a['segmentation']['counts'].encode() for a in record['annotations']]
+        assert example['annotations']['segmentation']['counts'].tolist() == counts
+        ids = [a['id'] for a in record['annotations']]
+        assert example['annotations']['id'].tolist() == ids
+
+
+def test_images_decode(built):
+    example = next(iter(tfds.as_numpy(built.as_dataset('train'))))
+    jpeg = samples.jpeg(int(example['image']['image_id']))
+    expected = tf.io.decode_jpeg(jpeg, channels=3).numpy()
+    np.testing.assert_array_equal(example['image']['content'], expected)
+    assert Image.open(io.BytesIO(jpeg)).size == (samples.WIDTH, samples.HEIGHT)
+
+
+def test_nothing_is_left_beside_the_data_set(built):
+    assert not build_lib.staging_folder(built.data_path).exists()
+    left = sorted(path.name for path in built.data_path.parent.iterdir())
+    assert left == ['1.0.0']
+
+
+def test_metadata_names_the_archives(built):
+    assert built.info.metadata == {
+        'archives': '0-2',
+        'archives_built': 3,
+        'archives_reused': 0,
+        'skipped': {},
+    }
+
+
+def test_read_from_its_folder_alone(built):
+    again = tfds.builder_from_directory(built.data_dir)
+    assert again.info.features['annotations']['segmentation']['counts'].np_dtype == np.object_
+    assert [e['image']['image_id'] for e in read(again)] == [
+        e['image']['image_id'] for e in read(built)
+    ]
+
+
+def test_features_are_those_of_tfds(built):
+    from tensorflow_datasets.datasets.segment_anything import segment_anything_dataset_builder
+
+    theirs = segment_anything_dataset_builder.Builder(data_dir=built.data_path.parent / 'none')
+    assert repr(built.info.features) == repr(theirs.info.features)
+    assert built.info.features.to_json() == theirs.info.features.to_json()
+    assert built.info.citation == theirs.info.citation
+    assert built.info.homepage == theirs.info.homepage
+    assert built.info.redistribution_info == theirs.info.redistribution_info
+    assert (built.name, built.version) == (theirs.name, theirs.version)
+    assert built.get_metadata().tags == theirs.get_metadata().tags
+    assert built.release_notes == theirs.release_notes
+
+
+def test_serialises_as_tfds_does(built):
+    features = built.info.features
+    serializer = tfds.core.example_serializer.ExampleSerializer(features.get_serialized_info())
+    path = built.data_path / 'segment_anything-train.tfrecord-00000-of-00003'
+    for raw in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        ours = tf.train.Example.FromString(raw)
+        image_id = ours.features.feature['image/image_id'].int64_list.value[0]
+        record = samples.record(image_id)
+        height, width = samples.HEIGHT, samples.WIDTH
+        for annotation in record['annotations']:
+            for key in ('bbox', 'crop_box'):
+                x, y, w, h = annotation[key]
+                annotation[key] = np.array(
+                    [y / height, x / width, (y + h) / height, (x + w) / width]
+                )
+        image = record['image'] | {'content': io.BytesIO(samples.jpeg(image_id))}
+        encoded = features.encode_example({'image': image, 'annotations': record['annotations']})
+        theirs = tf.train.Example.FromString(serializer.serialize_example(encoded))
+        assert ours == theirs
+
+
+def test_array_record_through_data_source(manual_dir, tmp_path, built):
+    records = build(manual_dir, tmp_path, file_format='array_record')
+    source = records.as_data_source('train')
+    assert len(source) == 12
+    assert sorted(int(source[i]['image']['image_id']) for i in range(12)) == sorted(
+        int(e['image']['image_id']) for e in read(built)
+    )
+    example = source[0]
+    height, width = samples.HEIGHT, samples.WIDTH
+    assert example['image']['content'].shape == (height, width, 3)
+    assert np.shape(example['annotations']['bbox']) == (3, 4)
+
+
+@pytest.mark.parametrize(
+    ('config', 'canonical', 'shards'), [('1-2', '1-2', 2), ('2+0', '0+2', 2), ('sa_000001', '1', 1)]
+)
+def test_config_names_the_archives(manual_dir, tmp_path, config, canonical, shards):
+    subset = build(manual_dir, tmp_path, config)
+    assert subset.builder_config.name == canonical
+    assert subset.info.splits['train'].num_shards == shards
+    assert subset.data_path == tmp_path / 'segment_anything' / canonical / '1.0.0'
+    ds = tfds.load(f'segment_anything/{canonical}', split='train', data_dir=str(tmp_path))
+    assert len(ds) == 4 * shards
+
+
+def test_unknown_config_says_what_it_may_be(tmp_path):
+    with pytest.raises(ValueError, match=r"joined by '\+'.*got 'many'"):
+        builder(tmp_path, 'many')
+
+
+def test_archives_that_are_nowhere_are_listed(manual_dir, tmp_path):
+    with pytest.raises(ValueError, match=r'none of 7-8'):
+        build(manual_dir, tmp_path, '0-2+7-8')
+    assert not (tmp_path / 'segment_anything' / '0-2+7-8' / '1.0.0').exists()
+
+
+def test_folders_and_files_in_one_build(tmp_path):
+    manual = tmp_path / 'manual'
+    samples.write_archives(manual, archives=2)
+    (manual / 'sa_000001.tar').unlink()
+    (manual / 'sa_000001').mkdir()
+    for name, data in samples.members(1001, 4).items():
+        (manual / 'sa_000001' / name).write_bytes(data)
+    mixed = build(manual, tmp_path / 'data')
+    assert mixed.info.splits['train'].shard_lengths == [4, 4]
+
+
+@pytest.mark.parametrize('limit', [1, 4, 6])
+def test_max_examples_per_split(manual_dir, tmp_path, limit):
+    some = build(manual_dir, tmp_path, download_config={'max_examples_per_split': limit})
+    assert some.info.splits['train'].num_examples == limit
+    assert some.info.splits['train'].num_shards == -(-limit // 4)
+
+
+def test_shards_per_archive(manual_dir, tmp_path, built):
+    spread = build(manual_dir, tmp_path, shards_per_archive=3)
+    assert spread.info.splits['train'].shard_lengths == [2, 1, 1] * 3
+    first = {int(e['image']['image_id']) for e in read(spread, 'train[:3shard]')}
+    assert first == {1, 2, 3, 4}
+
+
+def test_unknown_choices(tmp_path):
+    with pytest.raises(ValueError, match=r"`on_error` to be 'fail' or 'skip'; got 'ignore'"):
+        builder(tmp_path, on_error='ignore')
+    with pytest.raises(ValueError, match=r'`shards_per_archive` from 1 to 1000; got 0'):
+        builder(tmp_path, shards_per_archive=0)
+
+
+def test_pickles_with_its_choices(tmp_path):
+    again = pickle.loads(pickle.dumps(builder(tmp_path, '20', on_error='skip')))
+    assert again.builder_config.name == '20'
+    assert again._options.on_error == 'skip'
+
+
+def _damage(manual_dir, number, name, data):
+    files = samples.members(1 + number * 1000, 4)
+    files[name] = data
+    samples.write_archive(manual_dir / f'sa_{number:06d}.tar', files)
+
+
+def test_fail_keeps_the_good_archives_and_skip_does_only_the_rest(tmp_path):
+    manual, data = tmp_path / 'manual', tmp_path / 'data'
+    samples.write_archives(manual, archives=3)
+    _damage(manual, 1, './sa_1002.json', b'{')
+    _damage(manual, 2, './sa_2003.jpg', samples.jpeg(2003)[:200])
+    with pytest.raises(faults.DataError) as caught:
+        build(manual, data)
+    text = str(caught.value)
+    assert '2 of 3 archives' in text
+    assert 'sa_000001 / sa_1002.json' in text and 'json_invalid' in text
+    assert 'sa_000002 / sa_2003.jpg' in text and 'jpeg' in text
+    assert "'on_error': 'skip'" in text
+
+    skipped = build(manual, data, on_error='skip')
+    assert skipped.info.splits['train'].shard_lengths == [4, 3, 3]
+    assert skipped.info.metadata['archives_reused'] == 1
+    assert skipped.info.metadata['archives_built'] == 2
+    assert sum(skipped.info.metadata['skipped'].values()) == 2
+    report = (skipped.data_path / 'faults.jsonl').read_text().splitlines()
+    assert {(json.loads(line)['archive'], json.loads(line)['member']) for line in report} == {
+        ('sa_000001', 'sa_1002.json'),
+        ('sa_000002', 'sa_2003.jpg'),
+    }
+
+
+def test_skip_leaves_out_an_annotation_and_keeps_its_image(tmp_path):
+    manual = tmp_path / 'manual'
+    samples.write_archives(manual, archives=1)
+    record = samples.record(2)
+    record['annotations'][1]['bbox'][2] = -1.0
+    _damage(manual, 0, './sa_2.json', json.dumps(record).encode())
+    skipped = build(manual, tmp_path / 'data', on_error='skip')
+    by_id = {int(e['image']['image_id']): e for e in read(skipped)}
+    assert by_id[2]['annotations']['id'].tolist() == [2000, 2002]
+    fault = json.loads((skipped.data_path / 'faults.jsonl').read_text())
+    assert fault['annotation_id'] == 2001
+
+
+def test_same_image_twice_in_an_archive(tmp_path):
+    manual = tmp_path / 'manual'
+    files = samples.members(1, 3)
+    record = samples.record(2)
+    record['image']['file_name'] = 'sa_9.jpg'
+    files |= {'./sa_9.jpg': samples.jpeg(2), './sa_9.json': json.dumps(record).encode()}
+    manual.mkdir()
+    samples.write_archive(manual / 'sa_000000.tar', files)
+    with pytest.raises(faults.DataError, match='image_id'):
+        build(manual, tmp_path / 'data')
+
+
+def test_rebuilds_when_the_archive_changed(tmp_path):
+    manual, data = tmp_path / 'manual', tmp_path / 'data'
+    samples.write_archives(manual, archives=2)
+    _damage(manual, 1, './sa_1002.json', b'{')
+    with pytest.raises(faults.DataError):
+        build(manual, data)
+    samples.write_archive(manual / 'sa_000000.tar', samples.members(1, 7))
+    samples.write_archive(manual / 'sa_000001.tar', samples.members(1001, 4))
+    assert build(manual, data).info.splits['train'].shard_lengths == [7, 4]
+
+
+def test_equal_builds_have_equal_shards(manual_dir, tmp_path, built):
+    assert digests(build(manual_dir, tmp_path).data_path) == digests(built.data_path)
+
+
+_ORDERS = {
+    'ours_first': 'import segment_anything_tfds, tensorflow_datasets as tfds',
+    'tfds_first': 'import tensorflow_datasets as tfds, segment_anything_tfds',
+    'theirs_loaded': (
+        'import tensorflow_datasets as tfds\n'
+        'assert "segment_anything_tfds" not in tfds.builder_cls("segment_anything").__module__\n'
+        'import tensorflow_datasets.datasets.segment_anything.segment_anything_dataset_builder\n'
+        'import segment_anything_tfds'
+    ),
+    'ours_then_theirs': (
+        'import segment_anything_tfds, tensorflow_datasets as tfds\n'
+        'tfds.builder_cls("segment_anything")\n'
+        'import tensorflow_datasets.datasets.segment_anything.segment_anything_dataset_builder'
+    ),
+}
+
+
+@pytest.mark.parametrize('order', _ORDERS)
+def test_served_in_whichever_order(order):
+    code = _ORDERS[order] + (
+        '\nimport sys'
+        '\nassert tfds.builder_cls("segment_anything").__module__ == '
+        '"segment_anything_tfds.segment_anything_dataset_builder"'
+        '\nassert "segment_anything" in tfds.list_builders()'
+        '\nassert tfds.builder_cls("mnist").name == "mnist"'
+        '\nimport importlib; importlib.reload(segment_anything_tfds)'
+    )
+    run_python(code)
+
+
+def test_import_needs_neither_tensorflow_nor_tfds():
+    run_python(
+        'import segment_anything_tfds, sys\n'
+        'heavy = {"tensorflow", "tensorflow_datasets", "apache_beam"} & set(sys.modules)\n'
+        'assert not heavy, heavy'
+    )
+
+
+def test_tfds_build_imports(manual_dir, tmp_path, built):
+    code = 'import sys; from tensorflow_datasets.scripts.cli import main\nmain.launch_cli()'
+    run_python(
+        code,
+        'build',
+        'segment_anything/0-1/on_error=skip',
+        '--imports=segment_anything_tfds',
+        f'--manual_dir={manual_dir}',
+        f'--data_dir={tmp_path}',
+        '--beam_pipeline_options=direct_num_workers=1',
+    )
+    subset = builder(tmp_path, '0-1')
+    assert subset.info.splits['train'].shard_lengths == [4, 4]

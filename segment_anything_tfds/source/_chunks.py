@@ -11,7 +11,7 @@ import itertools
 import queue
 import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 try:
     from isal import igzip_lib
@@ -19,7 +19,7 @@ except ImportError:  # a platform without a wheel: zlib gives the same bytes, mo
     igzip_lib = None
 
 READ_SIZE = 4 << 20
-CHUNK_SIZE = 8 << 20
+CHUNK_SIZE = 4 << 20
 GZIP_MAGIC = b'\x1f\x8b'
 # A gzip stream that grows a hundredfold and past a gigabyte holds no photographs.
 BOMB_RATIO = 100
@@ -32,13 +32,12 @@ class StreamError(Exception):
     def __init__(self, reason: str, detail: str):
         super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
-        self.member: str | None = None  # where reading stopped, set by whoever knows
 
 
 class Background:
-    """Runs an iterator in a thread, at most `depth` items ahead of its reader."""
+    """Runs a generator in a thread, at most `depth` items ahead of its reader; closes it there."""
 
-    def __init__(self, items: Iterator, depth: int = 2):
+    def __init__(self, items: Generator, depth: int = 2):
         self._items = items
         self._queue = queue.Queue(depth)
         self._stop = threading.Event()
@@ -56,6 +55,8 @@ class Background:
             self._queue.put((None, StopIteration()))
         except BaseException as error:  # handed to the reader, whatever it is
             self._queue.put((None, error))
+        finally:
+            self._items.close()
 
     def __iter__(self):
         return self
@@ -87,6 +88,7 @@ class Digest:
 
     def __init__(self):
         self._md5 = hashlib.md5(usedforsecurity=False)
+        self._ended = False
         self._queue = queue.Queue(2)
         self._thread = threading.Thread(target=self._run, name='sa1b-md5', daemon=True)
         self._thread.start()
@@ -96,12 +98,15 @@ class Digest:
             self._md5.update(data)
 
     def update(self, data: bytes):
-        self._queue.put(data)
+        if not self._ended:
+            self._queue.put(data)
 
     def hexdigest(self) -> str:
-        """The digest of all that was given; ends the thread, so it can be called once."""
-        self._queue.put(None)
-        self._thread.join()
+        """The digest of all that was given so far; ends the thread."""
+        if not self._ended:
+            self._ended = True
+            self._queue.put(None)
+            self._thread.join()
         return self._md5.hexdigest()
 
 
@@ -117,27 +122,32 @@ class Counted:
         self._raw = raw
         self._digest = digest
 
-    def contents(self) -> Iterator[bytes]:
+    def contents(self) -> Generator[bytes]:
         """The contents in chunks, decompressed if the first bytes are those of gzip."""
-        pieces = self._pieces()
-        first = next(pieces, b'')
-        while 0 < len(first) < len(GZIP_MAGIC) and (more := next(pieces, b'')):
-            first += more
-        pieces = itertools.chain([first], pieces)
-        return gunzip(pieces) if first.startswith(GZIP_MAGIC) else pieces
-
-    def _pieces(self) -> Iterator[bytes]:
         try:
-            while piece := self._raw.read(READ_SIZE):
-                self.count += len(piece)
-                if self._digest is not None:
-                    self._digest.update(piece)
-                yield piece
+            pieces = self._pieces()
+            first = next(pieces, b'')
+            while 0 < len(first) < len(GZIP_MAGIC) and (more := next(pieces, b'')):
+                first += more
+            pieces = itertools.chain([first], pieces)
+            yield from gunzip(pieces) if first.startswith(GZIP_MAGIC) else pieces
         finally:
             self._raw.close()
 
+    def _pieces(self) -> Iterator[bytes]:
+        while piece := self._raw.read(READ_SIZE):
+            self.count += len(piece)
+            if self._digest is not None:
+                self._digest.update(piece)
+            yield piece
+
+    def stop(self):
+        """Has a transfer that waits for its server wait no longer."""
+        if hasattr(self._raw, 'stop'):
+            self._raw.stop()
+
     def md5(self) -> str | None:
-        """The digest of what was read, once."""
+        """The digest of what was read so far; nothing read later counts."""
         return None if self._digest is None else self._digest.hexdigest()
 
 

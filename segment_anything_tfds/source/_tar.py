@@ -88,7 +88,7 @@ class TarStream:
 
     def __init__(self, chunks: Iterator[bytes]):
         self.cursor = Cursor(chunks)
-        self.current = 'the first header'  # where we are, for people
+        self.current: str | None = None  # name of the member where reading stands
         self._left = 0  # bytes of contents and padding before the next header
 
     def __iter__(self) -> Iterator[Member]:
@@ -169,7 +169,7 @@ class TarStream:
 
     def _finish(self):
         """Reads to the very end: gzip's checksum lies there, and anything but zeros is a fault."""
-        self.current = 'the end marker'
+        self.current = None
         while piece := next(self.cursor.pieces(len(ZERO) << 10), None):
             if any_byte(piece):
                 raise StreamError(
@@ -181,7 +181,7 @@ class TarStream:
     def _truncated(self, expected: str, got: int) -> StreamError:
         return StreamError(
             'archive_truncated',
-            f'expected {expected} at {self.current}; got the end of the data after {got:,} bytes. '
+            f'expected {expected}; got the end of the data after {got:,} bytes. '
             'Download the archive again.',
         )
 

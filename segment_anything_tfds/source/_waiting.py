@@ -34,8 +34,17 @@ class Spool:
         return blocks, len(data)
 
     def _write(self, piece: memoryview):
-        while piece:
-            piece = piece[self._file.write(piece) :]
+        try:
+            while piece:
+                piece = piece[self._file.write(piece) :]
+        except OSError as error:
+            folder = self._folder or tempfile.gettempdir()
+            raise OSError(
+                error.errno,
+                '`archives.open_archive`: expected room in `spool_dir` for images that wait for '
+                f'their records, up to 3 GB an archive; got "{error.strerror}" in {folder}. '
+                'Choose another folder.',
+            ) from error
 
     def pop(self, ticket: tuple[list[int], int]) -> bytes:
         """Gives back what `put` stored, and frees its room."""

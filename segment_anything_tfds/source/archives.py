@@ -12,11 +12,10 @@ import collections
 import dataclasses
 import functools
 import pathlib
-import re
 from collections.abc import Callable, Iterator
 
-from segment_anything_tfds.source import _chunks, _tar, _waiting, locations
-from segment_anything_tfds.source._excerpt import excerpt
+from segment_anything_tfds.source import _chunks, _members, _tar, _waiting, locations
+from segment_anything_tfds.source._members import Half
 from segment_anything_tfds.source.faults import DataError, Fault
 from segment_anything_tfds.source.locations import Source, locate
 
@@ -25,15 +24,6 @@ __all__ = ['ArchiveReader', 'Pair', 'Source', 'locate', 'open_archive']
 IMAGE_LIMIT = 64 << 20  # bytes; SA-1B's largest images are near 5 MB
 RECORD_LIMIT = 64 << 20  # bytes; records are 63 KB on average
 SPOOL_BUDGET = 64 << 20  # bytes of halves that wait in memory
-
-MEMBER = re.compile(r'(sa_[0-9]{1,20})\.(jpg|jpeg|json)', re.IGNORECASE | re.ASCII)
-OTHER_FORMATS = {
-    b'PK\x03\x04': 'a zip file',
-    b'\xfd7zXZ': 'an xz stream',
-    b'\x28\xb5\x2f\xfd': 'a zstd stream',
-    b'BZh': 'a bzip2 stream',
-    b'\xff\xd8\xff': 'a JPEG',
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,18 +43,6 @@ class Pair:
     image: bytes = dataclasses.field(repr=False)
     record_name: str
     record: bytes = dataclasses.field(repr=False)
-
-
-@dataclasses.dataclass(frozen=True)
-class _Half:
-    stem: str
-    kind: str  # 'image' or 'record'
-    name: str
-    size: int
-
-    @property
-    def other(self) -> str:
-        return 'record' if self.kind == 'image' else 'image'
 
 
 class ArchiveReader:
@@ -91,31 +69,44 @@ class ArchiveReader:
         self._want_digest = want_digest and source.kind != 'folder'
         self._waiting = _waiting.Waiting(spool_budget, spool_dir)
         self._names: dict[tuple[str, str], str] = {}  # every half seen: its member's name
-        self._background = None
+        self._raw: _chunks.Counted | None = None
+        self._background: _chunks.Background | None = None
+        self._stream: _tar.TarStream | None = None
+        self._begun = False
 
     def __enter__(self) -> ArchiveReader:
         return self
 
     def __exit__(self, *exc_info):
         if self._background is not None:
+            self._raw.stop()
             self._background.close()
+            self._raw.md5()  # ends its thread
         self._waiting.close()
 
     def __iter__(self) -> Iterator[Pair]:
+        if self._begun:
+            raise ValueError(
+                '`archives.ArchiveReader`: expected one iteration; got a second one over '
+                f'{self._source!r}. Open the archive again.'
+            )
+        self._begun = True
         members = self._folder() if self._source.kind == 'folder' else self._tar()
         error = None
         try:
             for half, read in members:
                 yield from self._pair(half, read)
         except _chunks.StreamError as fault:
-            error = Fault(self._source.name, fault.reason, fault.detail, fault.member)
+            at = self._stream and self._stream.current
+            member = None if at is None else _members.base_name(at)
+            error = Fault(self._source.name, fault.reason, fault.detail, member)
         self._report_unpaired()
         if error is None and not self._names:
             error = self._empty()
         if error is not None:
             raise DataError([error])
 
-    def _pair(self, half: _Half, read: Callable[[], bytes]) -> Iterator[Pair]:
+    def _pair(self, half: Half, read: Callable[[], bytes]) -> Iterator[Pair]:
         """Reads one half, if it is fit to be read; gives the pair, if that makes it whole."""
         key, other = (half.stem, half.kind), (half.stem, half.other)
         if key in self._names:
@@ -167,60 +158,47 @@ class ArchiveReader:
             f'{f" (passed over: {passed})" if passed else ""}. Download the archive again.',
         )
 
-    def _half(self, name: str, kind: str, size: int) -> _Half | None:
-        """What a member is to us; `None` for what is passed over, and counted."""
-        base = name.rpartition('/')[2]
-        match = MEMBER.fullmatch(base)
-        if kind == 'directory':
-            return None
-        if kind == 'file' and (name.startswith(('/', '\\')) or re.match(r'[A-Za-z]:', name)):
-            kind = 'absolute'
-        elif kind == 'file' and '..' in re.split(r'[/\\]', name):
-            kind = 'parent'
-        elif kind == 'file' and base.startswith('._'):
-            kind = 'resource_fork'
-        elif kind == 'file' and match is None:
-            kind = 'other'
-        if kind != 'file':
-            self.ignored[kind] += 1
-            return None
-        half = 'record' if match[2].lower() == 'json' else 'image'
-        return _Half(match[1].lower(), half, base, size)
+    def _half(self, name: str, kind: str, size: int) -> Half | None:
+        """The half of a pair that a member is; `None` for what is passed over, and counted."""
+        found = _members.classify(name, kind, size)
+        if isinstance(found, Half):
+            return found
+        if found != 'directory':
+            self.ignored[found] += 1
+        return None
 
-    def _count(self, raw: _chunks.Counted):
-        read, self.bytes_read = raw.count - self.bytes_read, raw.count
+    def _count(self):
+        read, self.bytes_read = self._raw.count - self.bytes_read, self._raw.count
         if self._on_bytes is not None and read:
             self._on_bytes(read)
 
-    def _tar(self) -> Iterator[tuple[_Half, Callable[[], bytes]]]:
-        raw = _chunks.Counted(_open(self._source), _chunks.Digest() if self._want_digest else None)
-        self._background = _chunks.Background(raw.contents())
-        stream = _tar.TarStream(self._counted(raw))
+    def _tar(self) -> Iterator[tuple[Half, Callable[[], bytes]]]:
+        digest = _chunks.Digest() if self._want_digest else None
+        self._raw = _chunks.Counted(_open(self._source), digest)
+        self._background = _chunks.Background(self._raw.contents())
+        self._stream = _tar.TarStream(self._counted())
         try:
-            _check_start(stream.cursor.peek(_tar.BLOCK))
-            for member in stream:
+            _members.check_start(self._stream.cursor.peek(_tar.BLOCK))
+            for member in self._stream:
                 half = self._half(member.name, member.kind, member.size)
                 if half is not None:
-                    yield half, functools.partial(stream.read, member)
-        except _chunks.StreamError as error:
-            error.member = stream.current
-            raise
+                    yield half, functools.partial(self._stream.read, member)
         finally:
-            self._count(raw)
-        self.md5 = raw.md5()
+            self._count()
+        self.md5 = self._raw.md5()
 
-    def _counted(self, raw: _chunks.Counted) -> Iterator[bytes]:
+    def _counted(self) -> Iterator[bytes]:
         for chunk in self._background:
-            self._count(raw)
+            self._count()
             yield chunk
 
-    def _folder(self) -> Iterator[tuple[_Half, Callable[[], bytes]]]:
+    def _folder(self) -> Iterator[tuple[Half, Callable[[], bytes]]]:
         halves = []
         for name, kind, size, _, path in locations.walk(self._source.location):
             half = self._half(name, kind, size)
             if half is not None:
                 halves.append((half, path))
-        for half, path in sorted(halves, key=lambda item: _order(item[0])):
+        for half, path in sorted(halves, key=lambda item: item[0].order):
             yield half, functools.partial(self._read_file, path)
 
     def _read_file(self, path) -> bytes:
@@ -254,7 +232,7 @@ def open_archive(
     """Opens an archive as a context manager that iterates over its pairs.
 
     Nothing is read before iteration begins. While it goes on, one thread reads and decompresses
-    ahead by a few chunks of at most 8 MiB.
+    ahead by a few chunks of at most 4 MiB.
 
     Args:
       source: where the archive is.
@@ -263,16 +241,16 @@ def open_archive(
       spool_dir: folder of the one temporary file, which is made only when halves that wait exceed
         the budget and has no name there; `None` for the system's.
       spool_budget: bytes of waiting halves that are held in memory.
-      want_digest: whether to compute the MD5 of the archive on the way; `None` where the source
-        has a digest to compare with.
+      want_digest: whether to compute the MD5 of the archive on the way; `None` for where the
+        source has a digest, which the caller can compare `ArchiveReader.md5` with.
       on_bytes: called, in the thread that iterates, with the number of bytes read since.
 
     Returns:
       An `ArchiveReader`.
 
     Raises:
-      DataError: while iterating, for an archive that is no tar, truncated, damaged, empty or not
-        the one that `source.digest` tells; by then all pairs that could be read have been given.
+      DataError: while iterating, for an archive that is no tar, truncated, damaged or empty; by
+        then all pairs that could be read have been given, and all halves left over reported.
       fetch.FetchError: while iterating, for a link that cannot be read to its end.
       OSError: while iterating, for a file that cannot be read or a full disk.
 
@@ -288,27 +266,4 @@ def open_archive(
         spool_budget=spool_budget,
         want_digest=source.digest is not None if want_digest is None else want_digest,
         on_bytes=on_bytes,
-    )
-
-
-def _order(half: _Half):
-    return len(half.stem), half.stem, half.kind, half.name
-
-
-def _check_start(block: bytes):
-    """Says what an archive is that is no tar: most often a web page that was saved as one."""
-    if _tar.is_header(block):
-        return
-    if not block:
-        raise _chunks.StreamError(
-            'archive_truncated', 'expected a tar; got no bytes at all. Download the archive again.'
-        )
-    start = block.lstrip(b'\xef\xbb\xbf \t\r\n')
-    if start[:1] in (b'<', b'{') or (start[:512].isascii() and b'\0' not in start):
-        what = f'text, probably what a server answered: "{excerpt(block)}"'
-    else:
-        what = next((w for magic, w in OTHER_FORMATS.items() if block.startswith(magic)), None)
-        what = what or f'bytes that begin {block[:16]!r}'
-    raise _chunks.StreamError(
-        'archive_not_tar', f'expected a tar, plain or gzip; got {what}. Download the archive again.'
     )

@@ -137,7 +137,7 @@ def parse(text: str, path: str = FILE_NAME) -> Links:
             problems.append(f'line {line}: {problem}')
         elif match := _ARCHIVE.fullmatch(fields[0]):
             number = int(match[1])
-            archives[number] = Link(number, fields[1], line, _read_expiry(fields[1]))
+            archives[number] = Link(number, fields[1], line, read_expiry(fields[1]))
         else:
             ignored.append((line, fields[0]))
     if problems or not archives:
@@ -217,7 +217,8 @@ def _find_problem(fields: list[str], archives: dict[int, Link]) -> str | None:
     return None if valid else f'expected a link that starts with http:// or https://; got {shown}'
 
 
-def _read_expiry(url: str) -> datetime.datetime | None:
+def read_expiry(url: str) -> datetime.datetime | None:
+    """When a signed URL expires, UTC: its `oe`; `None` where it does not say."""
     values = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query).get('oe', [''])
     if not re.fullmatch('[0-9a-fA-F]{1,10}', values[-1]):
         return None

@@ -146,3 +146,67 @@ def _sum_differences(values: np.ndarray, splits: np.ndarray) -> None:
 def _cut(splits: np.ndarray, parity: int) -> np.ndarray:
     """Splits of the array of every second value, from index `parity` on."""
     return (splits + 1 - parity) // 2
+
+
+def encode(masks: np.ndarray) -> list[bytes]:
+    """Compressed RLE of masks, byte for byte as pycocotools encodes.
+
+    Args:
+      masks: [N, H, W] of any dtype, row-major; non-zero is foreground. N may be 0.
+
+    Returns:
+      N compressed strings.
+
+    Raises:
+      ValueError: `masks` has not three dimensions, or no pixels.
+
+    Example:
+      >>> encode(np.array([[[0, 1], [0, 1]]]))
+      [b'22']
+    """
+    masks = np.asarray(masks)
+    if masks.ndim != 3 or 0 in masks.shape[1:]:
+        raise ValueError(
+            f'`coco_rle.encode`: expected `masks` of shape [N, H, W] with H, W >= 1; got shape '
+            f'{masks.shape}. Add an axis to a single mask: `mask[None]`.'
+        )
+    runs = [_run_lengths_of(mask) for mask in masks]
+    return encode_runs(runs)
+
+
+def encode_runs(runs: Sequence[np.ndarray]) -> list[bytes]:
+    """Compressed strings of run lengths: N arrays of integers of at least 0, zeros first."""
+    if not len(runs):
+        return []
+    values = np.concatenate([_differences(np.asarray(lengths, np.int64)) for lengths in runs])
+    characters = np.zeros((MAX_CHARACTERS, len(values)), np.uint8)
+    counts = np.zeros(len(values), np.int64)
+    active = np.arange(len(values))
+    for digit in range(MAX_CHARACTERS):
+        low = values[active] & 31
+        values[active] >>= 5
+        more = values[active] != -((low >> 4) & 1)
+        characters[digit, active] = 48 + low + 32 * more
+        counts[active] += 1
+        active = active[more]
+    if active.size:
+        raise ValueError(
+            f'`coco_rle.encode_runs`: expected `runs` below 2^32; got differences that take more '
+            f'than {MAX_CHARACTERS} characters.'
+        )
+    text = characters.T[np.arange(MAX_CHARACTERS) < counts[:, None]].tobytes()
+    ends = np.cumsum(counts)[np.cumsum([len(lengths) for lengths in runs]) - 1].tolist()
+    return [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _run_lengths_of(mask: np.ndarray) -> np.ndarray:
+    pixels = np.asarray(mask.T, bool, order='C').ravel()
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    bounds = [[0, 0] if pixels[0] else [0], changes, [len(pixels)]]
+    return np.diff(np.concatenate(bounds))
+
+
+def _differences(lengths: np.ndarray) -> np.ndarray:
+    values = lengths.copy()
+    values[3:] -= lengths[1:-2]
+    return values

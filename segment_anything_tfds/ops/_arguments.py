@@ -36,6 +36,26 @@ def positive_int(where: str, name: str, value: int) -> None:
         )
 
 
+def between(where: str, name: str, value: float, low: float, high: float) -> None:
+    """Raises `ValueError` unless the Python number `value` lies in [low, high]."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+        raise ValueError(
+            f'{where}: expected `{name}` to be a number from {low} to {high}; got {value!r}. '
+            'Pass a Python number in this range.'
+        )
+
+
+def float_vector(where: str, name: str, value: tf.Tensor) -> tf.Tensor:
+    """Returns `value` as float32 [N], or raises `ValueError`."""
+    value = tf.convert_to_tensor(value)
+    if not value.dtype.is_floating or not value.shape.is_compatible_with([None]):
+        raise ValueError(
+            f'{where}: expected `{name}` to be floats of shape [N]; got {value.dtype.name} '
+            f'{value.shape}. Pass one float a mask.'
+        )
+    return tf.ensure_shape(tf.cast(value, tf.float32), [None])
+
+
 def seed(where: str, value: tf.Tensor) -> tf.Tensor:
     """Returns `value` as an integer tensor [2], or raises `ValueError`."""
     value = tf.convert_to_tensor(value)

@@ -15,6 +15,7 @@ EXTRAS = {
     'export': ['webdataset'],
 }
 EXTRAS['test'] = [
+    'dill',  # the test cases of tensorflow-datasets import it without declaring it
     *EXTRAS['training'],
     *EXTRAS['report'],
     *EXTRAS['export'],
@@ -47,8 +48,9 @@ setuptools.setup(
     install_requires=[
         'apache-beam',
         'etils[epath]',
-        'importlib_resources',  # imported by tensorflow-datasets, which does not declare it
+        'importlib_resources',  # tensorflow-datasets imports it without declaring it
         'isal',
+        'mlcroissant',  # the `tfds` command imports it without declaring it
         'numpy',
         'orjson',
         'pillow',

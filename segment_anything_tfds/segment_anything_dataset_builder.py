@@ -28,6 +28,10 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
         ' are read from their links, without being stored.'
     )
 
+    # The `tfds` command takes no config where a class lists none. The one without a name stands for
+    # all archives, whose path has no config in it; to the methods of a builder there is none.
+    BUILDER_CONFIGS = [tfds.core.BuilderConfig(name='', description='All archives.')]  # noqa: RUF012
+
     def __init__(
         self,
         *,
@@ -53,6 +57,7 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
         self._options = build.Options(
             on_error=on_error, decode_images=decode_images, shards_per_archive=shards_per_archive
         )
+        self.BUILDER_CONFIGS = []
         super().__init__(**kwargs)
         self._original_state = dict(
             self._original_state,
@@ -78,6 +83,9 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
         return tfds.core.BuilderConfig(
             name=selection.format(numbers), description=f'{len(numbers)} of the 1000 archives.'
         )
+
+    def _create_builder_config(self, builder_config, version):
+        return super()._create_builder_config(builder_config or None, version)
 
     def download_and_prepare(self, **kwargs) -> None:
         self._dataset_dir = self.data_path  # TFDS replaces `data_path` by a temporary folder

@@ -48,11 +48,13 @@ def digests(folder: pathlib.Path) -> dict[str, str]:
 def run_python(code: str, *args: object, check: bool = True) -> subprocess.CompletedProcess:
     """Runs Python code in a new process, away from the tests' own imports."""
     environment = dict(os.environ, PYTHONPATH=str(REPO))
-    return subprocess.run(
+    done = subprocess.run(
         [sys.executable, '-c', code, *map(str, args)],
-        check=check,
         capture_output=True,
         text=True,
         env=environment,
         timeout=300,
     )
+    if check and done.returncode:
+        raise AssertionError(f'exit code {done.returncode}\n{done.stdout}\n{done.stderr}')
+    return done

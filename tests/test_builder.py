@@ -298,16 +298,22 @@ def test_import_needs_neither_tensorflow_nor_tfds():
     )
 
 
-def test_tfds_build_imports(manual_dir, tmp_path, built):
-    code = 'import sys; from tensorflow_datasets.scripts.cli import main\nmain.launch_cli()'
+_TFDS_COMMAND = 'from tensorflow_datasets.scripts.cli import main; main.launch_cli()'
+
+
+@pytest.mark.parametrize(
+    ('name', 'config', 'archives'),
+    [('segment_anything', None, 3), ('segment_anything/0-1/on_error=skip', '0-1', 2)],
+)
+def test_tfds_build(manual_dir, tmp_path, name, config, archives):
     run_python(
-        code,
+        _TFDS_COMMAND,
         'build',
-        'segment_anything/0-1/on_error=skip',
+        name,
         '--imports=segment_anything_tfds',
         f'--manual_dir={manual_dir}',
         f'--data_dir={tmp_path}',
         '--beam_pipeline_options=direct_num_workers=1',
     )
-    subset = builder(tmp_path, '0-1')
-    assert subset.info.splits['train'].shard_lengths == [4, 4]
+    subset = builder(tmp_path, config)
+    assert subset.info.splits['train'].shard_lengths == [4] * archives

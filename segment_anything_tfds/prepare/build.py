@@ -11,11 +11,20 @@ from etils import epath
 from tensorflow_datasets.core import download, file_adapters, naming, splits
 from tensorflow_datasets.core.features import feature as feature_lib
 
-from segment_anything_tfds.prepare import fault_log, progress, publish, serialize, shard, transform
+from segment_anything_tfds.prepare import (
+    driver,
+    fault_log,
+    progress,
+    publish,
+    serialize,
+    shard,
+    transform,
+)
 from segment_anything_tfds.prepare import staging as staging_lib
 from segment_anything_tfds.source import archives, faults, links, selection
 
 _ATTEMPTS = 2
+_IGNORED_SETTINGS = ('num_shards', 'min_shard_size', 'max_shard_size', 'nondeterministic_order')
 _FAULTS_LISTED = 1000
 _FAULTS_SHOWN = 20
 
@@ -113,6 +122,7 @@ def build_split(
     listed = _read_links(manual_dir)
     sources = archives.locate(manual_dir, listed, numbers)
     plan.staging.create()
+    driver.take_over(plan.staging, filename_template.data_dir)
     build = _Build(plan, listed, download_config)
     sidecars = build.first_examples(sources) if plan.max_examples else build.all(sources)
     split_info = publish.publish(sidecars, plan.staging, filename_template)
@@ -123,9 +133,6 @@ def _read_links(manual_dir: epath.Path) -> links.Links:
     """The links file; no links where there is none, since all archives may be at hand."""
     path = manual_dir / links.FILE_NAME
     return links.read(path) if path.exists() else links.Links({}, path=str(path))
-
-
-_IGNORED_SETTINGS = ('num_shards', 'min_shard_size', 'max_shard_size', 'nondeterministic_order')
 
 
 def _warn_of_ignored_settings(config: download.DownloadConfig) -> None:

@@ -12,8 +12,7 @@ from collections.abc import Sequence
 import tqdm
 
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import archives
-from segment_anything_tfds.source import locations
+from segment_anything_tfds.source import archives, locations
 
 _LOCAL_SECONDS = 1.0
 _REMOTE_SECONDS = 20.0

@@ -20,11 +20,11 @@ Specs = dict[str, feature_lib.TensorInfo]
 def column_specs(features: feature_lib.FeatureConnector) -> Specs:
     """The flat specification of each column, `'annotations/area'` and so on; picklable."""
     flat = py_utils.flatten_nest_dict(features.get_serialized_info())
-    return {name: feature_lib.TensorInfo(spec.shape, spec.dtype) for name, spec in flat.items()}
+    return {name: feature_lib.TensorInfo(spec.shape, spec.np_dtype) for name, spec in flat.items()}
 
 
 class Serializer:
-    """Turns a checked example into the bytes of a `tf.train.Example`."""
+    """Turns a checked example into the bytes of a `tf.train.Example`, the same in every process."""
 
     def __init__(self, specs: Specs):
         self._serializer = example_serializer.ExampleSerializer(specs)
@@ -34,4 +34,4 @@ class Serializer:
         for name, column in example.annotations.items():
             name = f'segmentation/{name}' if name in ('counts', 'size') else name
             columns[f'annotations/{name}'] = column
-        return self._serializer.serialize_example(columns)
+        return self._serializer.get_tf_example(columns).SerializeToString(deterministic=True)

@@ -1,0 +1,233 @@
+"""What a build survives: a kill, lost elements, two workers on one archive, a full disk."""
+
+import concurrent.futures
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import samples
+from building import REPO, build, builder, digests, run_python
+
+from segment_anything_tfds.prepare import build as build_lib
+from segment_anything_tfds.prepare import serialize, shard, spread, transform
+from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.source import archives, faults
+
+_BUILD = """
+import sys
+import tensorflow_datasets as tfds
+import segment_anything_tfds
+config = tfds.download.DownloadConfig(manual_dir=sys.argv[1])
+tfds.builder('segment_anything', data_dir=sys.argv[2]).download_and_prepare(download_config=config)
+"""
+
+
+@pytest.fixture(scope='module')
+def manual_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('manual')
+    samples.write_archives(folder, archives=6, images=300, masks=2)
+    return folder
+
+
+@pytest.fixture(scope='module')
+def clean(manual_dir, tmp_path_factory):
+    """The result of an uninterrupted build."""
+    return digests(build(manual_dir, tmp_path_factory.mktemp('clean')).data_path)
+
+
+def _start_build(manual_dir, data_dir) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, '-c', _BUILD, str(manual_dir), str(data_dir)],
+        env=dict(os.environ, PYTHONPATH=str(REPO)),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+def _sidecars(data_dir) -> list[pathlib.Path]:
+    return list(data_dir.glob('segment_anything/incomplete.shards_1.0.0/sa_??????.json'))
+
+
+def test_goes_on_after_a_kill(manual_dir, tmp_path, clean):
+    process = _start_build(manual_dir, tmp_path)
+    while len(_sidecars(tmp_path)) < 2:
+        assert process.poll() is None
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    finished = len(_sidecars(tmp_path))
+    assert 2 <= finished < 6
+    assert not (tmp_path / 'segment_anything' / '1.0.0').exists()
+
+    built = build(manual_dir, tmp_path)
+    assert built.info.metadata['archives_reused'] == finished
+    assert built.info.metadata['archives_built'] == 6 - finished
+    assert digests(built.data_path) == clean
+    assert [path.name for path in built.data_path.parent.iterdir()] == ['1.0.0']
+
+
+def _plan(folder: pathlib.Path, **kwargs) -> shard.Plan:
+    staging = staging_lib.Staging(str(folder / 'staging'), 'tfrecord')
+    staging.create()
+    features = builder(folder).info.features
+    choices = {'on_error': 'fail', 'decode_images': False, 'shards_per_archive': 1}
+    return shard.Plan(
+        staging=staging,
+        specs=serialize.column_specs(features),
+        file_format='tfrecord',
+        max_examples=None,
+        **choices | kwargs,
+    )
+
+
+def test_two_workers_on_one_archive_do_no_harm(manual_dir, tmp_path):
+    source = archives.locate(manual_dir, None, [3])[0]
+    plan = _plan(tmp_path)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        counts = list(pool.map(lambda _: shard.build_archive(source, plan), range(2)))
+    assert counts[0] == counts[1]
+    assert plan.staging.finished('sa_000003').shard_examples == (300,)
+    names = {path.name for path in pathlib.Path(plan.staging.folder).iterdir()}
+    assert names == {'sa_000003.0.tfrecord', 'sa_000003.json'}
+
+
+def test_elements_that_the_runner_loses_are_done_again(manual_dir, tmp_path, clean, monkeypatch):
+    calls = []
+    run = transform.run
+
+    def lossy(sources, *args):
+        calls.append([source.number for source in sources])
+        run([source for source in sources if len(calls) > 1 or source.number != 4], *args)
+
+    monkeypatch.setattr(transform, 'run', lossy)
+    assert digests(build(manual_dir, tmp_path).data_path) == clean
+    assert calls == [[0, 1, 2, 3, 4, 5], [4]]
+
+
+def test_elements_that_stay_lost_are_an_error(manual_dir, tmp_path, monkeypatch):
+    run = transform.run
+    monkeypatch.setattr(
+        transform, 'run', lambda sources, *args: run([s for s in sources if s.number != 4], *args)
+    )
+    with pytest.raises(faults.DataError, match=r'1 of 6 archives.*\n.*sa_000004: no worker'):
+        build(manual_dir, tmp_path)
+    assert len(_sidecars(tmp_path)) == 5
+
+
+def test_pipeline_that_breaks_once_is_run_again(manual_dir, tmp_path, clean, monkeypatch):
+    run, calls = transform.run, []
+
+    def breaking(sources, *args):
+        calls.append(len(sources))
+        if len(calls) == 1:
+            run(sources[:2], *args)
+            raise RuntimeError('worker lost')
+        run(sources, *args)
+
+    monkeypatch.setattr(transform, 'run', breaking)
+    assert digests(build(manual_dir, tmp_path).data_path) == clean
+    assert calls == [6, 4]
+
+
+def test_shards_survive_a_failure_after_the_pipeline(manual_dir, tmp_path, clean, monkeypatch):
+    from tensorflow_datasets.core import dataset_info
+
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(dataset_info.DatasetInfo, 'write_to_directory', full)
+        with pytest.raises(OSError, match='No space'):
+            build(manual_dir, tmp_path)
+    built = build(manual_dir, tmp_path)
+    assert built.info.metadata['archives_reused'] == 6
+    assert digests(built.data_path) == clean
+
+
+def test_full_disk(manual_dir, tmp_path, clean):
+    limited = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n'
+    limited += 'import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'
+    done = run_python(limited + _BUILD, manual_dir, tmp_path, check=False)
+    assert done.returncode != 0
+    assert '6 of 6 archives could not be finished' in done.stderr
+    assert not (tmp_path / 'segment_anything' / '1.0.0').exists()
+    left = [path.name for path in (tmp_path / 'segment_anything').rglob('*tmp-*')]
+    assert not left
+    assert digests(build(manual_dir, tmp_path).data_path) == clean
+
+
+def test_stale_temporary_files_are_cleared(manual_dir, tmp_path, clean):
+    folder = build_lib.staging_folder(tmp_path / 'segment_anything' / '1.0.0')
+    folder.mkdir(parents=True)
+    for age, name in ((3600, 'old'), (0, 'new')):
+        path = folder / f'sa_000000.0.tfrecord.tmp-{name}'
+        path.write_bytes(b'half')
+        os.utime(path, (time.time() - age,) * 2)
+    staging_lib.Staging(str(folder), 'tfrecord').create()
+    assert [path.name for path in folder.iterdir()] == ['sa_000000.0.tfrecord.tmp-new']
+
+
+@pytest.mark.parametrize('damage', ['truncated', 'absent', 'sidecar'])
+def test_damaged_staging_is_not_taken_for_whole(manual_dir, tmp_path, clean, damage):
+    plan = _plan(tmp_path)
+    source = archives.locate(manual_dir, None, [0])[0]
+    shard.build_archive(source, plan)
+    path = plan.staging.shard('sa_000000', 0)
+    assert plan.staging.finished('sa_000000') is not None
+    if damage == 'truncated':
+        path.write_bytes(path.read_bytes()[:-1])
+    elif damage == 'absent':
+        path.unlink()
+    else:
+        sidecar = plan.staging.path('sa_000000', 'json')
+        sidecar.write_text(sidecar.read_text()[:-5])
+    assert plan.staging.finished('sa_000000') is None
+
+
+def test_changed_choices_are_not_mixed(manual_dir, tmp_path):
+    plan = _plan(tmp_path)
+    assert plan.fingerprint != _plan(tmp_path, shards_per_archive=2).fingerprint
+    assert plan.fingerprint != _plan(tmp_path, decode_images=True).fingerprint
+    assert plan.fingerprint == _plan(tmp_path, on_error='skip').fingerprint
+
+
+class _FailingAdapter:
+    @classmethod
+    def write_examples(cls, path, examples):
+        for key, _ in examples:
+            if key == 3:
+                raise OSError(28, 'No space left on device')
+
+
+def test_writer_that_fails_stops_the_rest(tmp_path, monkeypatch):
+    formats = {format_: _FailingAdapter for format_ in spread.file_adapters.ADAPTER_FOR_FORMAT}
+    monkeypatch.setattr(spread.file_adapters, 'ADAPTER_FOR_FORMAT', formats)
+    for shards in (1, 3):
+        with pytest.raises(OSError, match='No space'):
+            spread.write('tfrecord', [tmp_path / str(i) for i in range(shards)], [b'x'] * 1000)
+
+
+def test_error_of_the_examples_reaches_the_caller(tmp_path):
+    def examples():
+        yield b'x'
+        raise RuntimeError('broken')
+
+    for shards in (1, 3):
+        with pytest.raises(RuntimeError, match='broken'):
+            spread.write('tfrecord', [tmp_path / str(i) for i in range(shards)], examples())
+
+
+def test_sidecar_says_what_was_done(manual_dir, tmp_path):
+    plan = _plan(tmp_path, shards_per_archive=2)
+    source = archives.locate(manual_dir, None, [1])[0]
+    counts = shard.build_archive(source, plan)
+    sidecar = json.loads(plan.staging.path('sa_000001', 'json').read_text())
+    assert counts['examples'] == 300 and counts['archives_built'] == 1
+    assert sidecar['shard_examples'] == [150, 150]
+    assert sidecar['bytes_read'] == (manual_dir / 'sa_000001.tar').stat().st_size
+    assert sidecar['faults'] == {}

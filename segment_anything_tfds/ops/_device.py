@@ -23,7 +23,7 @@ def to_runs(
     """Turns masks into a dense tensor of run boundaries, for `rle.decode_runs`.
 
     A boundary is a position x × height + y at which the mask changes between background and
-    foreground, in order; every row starts in the background. Rows are filled up with height × width.
+    foreground, in order; a row starts in the background and is filled up with height × width.
 
     Args:
       counts: string [N], compressed COCO RLE.
@@ -66,7 +66,7 @@ def decode_runs(runs: tf.Tensor, size: tf.Tensor, target_size: tuple[int, int]) 
     """Draws masks from `rle.to_runs` onto the target grid, compiled by XLA if wished.
 
     Equal to `rle.decode_resized(counts, size, target_size, method='nearest')`. Works in
-    `tf.function(jit_compile=True)`, where the shape of `runs` must be static and `size` need not be.
+    `tf.function(jit_compile=True)`, where the shape of `runs` must be static; `size` may vary.
 
     Args:
       runs: int32 [..., R], such as [N, R] or, in a batch, [B, N, R].
@@ -189,8 +189,8 @@ def _side_check(height, width):
 def _room_check(sizes, max_runs):
     def describe():
         return tf.strings.format(
-            'expected `max_runs` of at least the boundaries of every mask; got {} for {} boundaries '
-            "at index {}. Raise `max_runs`, or pass overflow='drop'.",
+            'expected `max_runs` to hold the boundaries of every mask; got {} for {} at index {}. '
+            "Raise `max_runs`, or pass overflow='drop'.",
             [tf.constant(max_runs), tf.reduce_max(sizes), tf.argmax(sizes)],
         )
 

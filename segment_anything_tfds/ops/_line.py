@@ -1,7 +1,7 @@
 """All masks of a call on one line of N × height × width positions, for binary search.
 
 Mask n has the positions from `n × height × width` on, so one sorted list of runs answers questions
-about any pixel of any mask: whether it is foreground, and how many foreground pixels come before it.
+about any pixel of any mask: is it foreground, and how many foreground pixels come before it?
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 """Every mask against every mask, from the runs: intersection, IoU, non-maximum suppression.
 
 The number of foreground pixels before a position is found by one binary search (`_line`), so the
-intersection of two masks is a sum over the runs of one of them: pixels of the other before the run's
-end, less those before its start. Only pairs whose boxes touch are looked at, the mask with fewer runs in the common
-columns is walked, and pairs are taken in portions, so that memory does not grow with their number.
+intersection of two masks is a sum over the runs of one of them: pixels of the other before the
+run's end, less those before its start. Only pairs whose boxes touch are looked at, the mask with
+fewer runs in the common columns is walked, and pairs are taken in portions, so that memory does not
+grow with their number.
 """
 
 from __future__ import annotations
@@ -42,8 +43,8 @@ def iou(
 ) -> tf.Tensor:
     """Intersection over union of every mask of `a` with every mask of `b`.
 
-    The same numbers as `pycocotools.mask.iou(a, b, crowd)`, rounded to float32; two empty masks have
-    an IoU of 0.
+    The same numbers as `pycocotools.mask.iou(a, b, crowd)`, rounded to float32; two empty masks
+    have an IoU of 0.
 
     Args:
       a: string [N], compressed COCO RLE: the detections.

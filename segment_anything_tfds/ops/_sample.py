@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _arguments, _line, _measure, _runs
+from segment_anything_tfds.ops import _arguments, _line, _runs
 
 LABELS = ('foreground', 'background', 'boundary-far')
 RESOLUTION = 64  # columns and rows looked at for the point farthest from the boundary
@@ -43,9 +43,10 @@ def sample_points(
       label: `'foreground'`, `'background'` or `'boundary-far'`.
 
     Returns:
-      `point_coords`, float32 [N, P, 2], x and y in pixels, and `point_labels`, int32 [N, P]: 1 for a
-      point in the mask, 0 for one outside, −1 (SAM's padding) with coordinates 0, 0 where there is
-      no such pixel: an empty mask, or one that fills the image. Zero masks give [0, P, 2], [0, P].
+      `point_coords`, float32 [N, P, 2], x and y in pixels, and `point_labels`, int32 [N, P]: 1 for
+      a point in the mask, 0 for one outside, −1 (SAM's padding) with coordinates 0, 0 where there
+      is no such pixel: an empty mask, or one that fills the image. Zero masks give [0, P, 2] and
+      [0, P].
 
     Raises:
       ValueError: an unknown label, a `num_points` that is not a positive int, a seed of another
@@ -139,7 +140,7 @@ def _spread(low: tf.Tensor, last: tf.Tensor) -> tf.Tensor:
 
 
 def _vertical_distances(line, last, columns, rows, offset, height) -> tf.Tensor:
-    """Returns float32 [row, column], pixels to the nearest pixel outside in the same column, or 0."""
+    """Returns float32 [row, column], pixels to the nearest one outside in the same column, or 0."""
     top = offset + columns * height
     position = top + rows[:, tf.newaxis]
     run = _last_at_most(line.starts, position)

@@ -15,6 +15,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 from segment_anything_tfds.ops import _runs
+from segment_anything_tfds.ops._device import decode_runs, to_runs
+from segment_anything_tfds.ops._measure import area, bbox, centroid, is_empty
+from segment_anything_tfds.ops._pairs import intersection_area, iou, nms
+from segment_anything_tfds.ops._sample import sample_points
 
 
 def run_lengths(counts: tf.Tensor) -> tf.RaggedTensor:
@@ -40,4 +44,16 @@ def run_lengths(counts: tf.Tensor) -> tf.RaggedTensor:
     return tf.RaggedTensor.from_row_splits(runs.lengths, runs.row_splits, validate=False)
 
 
-__all__ = ['run_lengths']
+__all__ = [
+    'area',
+    'bbox',
+    'centroid',
+    'decode_runs',
+    'intersection_area',
+    'iou',
+    'is_empty',
+    'nms',
+    'run_lengths',
+    'sample_points',
+    'to_runs',
+]

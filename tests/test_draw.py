@@ -34,7 +34,8 @@ def test_mask_takes_its_color_and_the_rest_stays():
     drawn = draw.overlay(image, mask[None], colors=color)
     assert drawn.dtype == np.uint8 and drawn.shape == image.shape
     np.testing.assert_array_equal(drawn[:, 70:], 128)
-    np.testing.assert_allclose(drawn[40, 40], 128 + (color[0] - 128.0) * 0.42, atol=1.5)
+    alpha = 0.45 - 0.3 * (mask.sum() / mask.size) ** 0.5
+    np.testing.assert_allclose(drawn[40, 40], 128 + (color[0] - 128.0) * alpha, atol=1.5)
     assert drawn[40, 20, 0] > drawn[40, 40, 0], 'the outline is stronger than the fill'
 
 
@@ -83,6 +84,14 @@ def test_boxes_and_points():
     assert drawn[40:71, 40].max(-1).min() > 0 and drawn[55, 50].max() == 0
 
 
+def test_texts():
+    image, masks = np.full([60, 90, 3], 200, np.uint8), np.zeros([2, 60, 90], np.uint8)
+    masks[0, 20:50, 30:80] = 1
+    plain, drawn = draw.overlay(image, masks), draw.overlay(image, masks, texts=['0.97', 'none'])
+    changed = np.argwhere((plain != drawn).any(-1))
+    assert len(changed) and (changed.min(0) >= (18, 28)).all() and (changed.max(0) < (45, 79)).all()
+
+
 def test_contact_sheet():
     rng = np.random.default_rng(0)
     images = [
@@ -110,6 +119,7 @@ MASKS = np.zeros([2, 4, 4], np.uint8)
             lambda: draw.overlay(SQUARE, MASKS, points=[[1, 2]], point_labels=[1, 1]),
             r'`point_labels` of shape \[1\]; got int64 of shape \[2\]',
         ),
+        (lambda: draw.overlay(SQUARE, MASKS, texts=['a']), r'`texts` of length 2; .*\[1\]'),
         (lambda: draw.contact_sheet([]), r'contact_sheet: expected `images` with at least one'),
         (lambda: draw.contact_sheet([SQUARE], []), r'expected `captions` of length 1; .*\[0\]'),
     ],

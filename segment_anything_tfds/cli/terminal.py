@@ -10,8 +10,10 @@ import argparse
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
+
+from segment_anything_tfds.source import selection
 
 
 class UsageError(ValueError):
@@ -30,6 +32,26 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
         metavar='LIST',
         help='numbers and ranges, both ends included: 20-29,130 (default: all)',
     )
+
+
+def chosen(text: str | None, known: Collection[int], where: str) -> tuple[int, ...]:
+    """The archives that `--archives` names; all that are `known` where it is not given.
+
+    Raises:
+      UsageError: the text is malformed, or names archives that are not known.
+    """
+    if text is None:
+        return tuple(sorted(known))
+    try:
+        numbers = selection.parse(text)
+    except ValueError as error:
+        raise UsageError(f'--archives: {error}') from None
+    if missing := set(numbers) - set(known):
+        raise UsageError(
+            f'--archives: expected archives that {where} lists; got {selection.format(missing)}, '
+            'which it does not.'
+        )
+    return numbers
 
 
 def say(text: str) -> None:

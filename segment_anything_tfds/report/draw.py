@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 _GOLDEN_ANGLE = 137.50776405
-_FILL = 0.42
+_FILL, _FULL_FRAME_FILL = 0.45, 0.15
 _GREEN, _RED, _WHITE = (46, 204, 113), (231, 76, 60), (255, 255, 255)
 
 
@@ -43,8 +43,11 @@ def overlay(
     points: np.ndarray | None = None,
     point_labels: np.ndarray | None = None,
     colors: np.ndarray | None = None,
+    texts: Sequence[str] | None = None,
 ) -> np.ndarray:
     """Draws masks over an image: a translucent fill and an outline each, small masks on top.
+
+    The larger a mask, the lighter its fill, so that a mask of the whole frame hides nothing.
 
     Args:
       image: `uint8` [H, W, 3].
@@ -54,6 +57,7 @@ def overlay(
       point_labels: [P]: 1 foreground (green), 0 background (red), -1 padding (not drawn). All
         foreground where not given.
       colors: `uint8` [N, 3]; `palette(N)` where not given.
+      texts: N short texts, such as scores; each is written at the top left of its mask.
 
     Returns:
       `uint8` [H, W, 3], a new array. With no masks, boxes and points, a copy of `image`.
@@ -79,12 +83,19 @@ def overlay(
     areas = np.count_nonzero(masks, axis=(1, 2))
     for i in np.argsort(-areas, kind='stable'):
         if areas[i]:
-            _paint(canvas, masks[i], colors[i], line)
+            share = float(areas[i] / masks[i].size) ** 0.5
+            alpha = _FILL + (_FULL_FRAME_FILL - _FILL) * share
+            _paint(canvas, masks[i], colors[i], line, alpha)
     picture = Image.fromarray(np.clip(canvas + 0.5, 0, 255).astype(np.uint8))
     if boxes is not None:
         _draw_boxes(picture, np.asarray(boxes), colors, line)
     if points is not None:
         _draw_points(picture, np.asarray(points), point_labels, line)
+    if texts is not None:
+        _check(
+            'overlay:texts', len(texts) == len(masks), f'of length {len(masks)}', np.array(texts)
+        )
+        _write_texts(picture, masks, texts, colors)
     return np.asarray(picture)
 
 
@@ -151,7 +162,9 @@ def line_width(size: Sequence[int]) -> int:
     return max(1, round(min(size) / 450))
 
 
-def _paint(canvas: np.ndarray, mask: np.ndarray, color: np.ndarray, line: int) -> None:
+def _paint(
+    canvas: np.ndarray, mask: np.ndarray, color: np.ndarray, line: int, alpha: float
+) -> None:
     """Blends one mask into `canvas` (float32 [H, W, 3]), within the mask's bounding box."""
     rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
     pad = line + 2
@@ -162,7 +175,7 @@ def _paint(canvas: np.ndarray, mask: np.ndarray, color: np.ndarray, line: int) -
     shape = Image.fromarray((mask[window] != 0).astype(np.uint8) * 255)
     inside = shape.filter(ImageFilter.MinFilter(2 * line + 1))
     soft = ImageFilter.GaussianBlur(0.35 + 0.15 * line)
-    fill = np.asarray(shape.filter(soft), np.float32) * (_FILL / 255)
+    fill = np.asarray(shape.filter(soft), np.float32) * (alpha / 255)
     edge = np.asarray(shape, np.float32) - np.asarray(inside, np.float32)
     edge = Image.fromarray(edge.astype(np.uint8)).filter(soft)
     edge = np.minimum(np.asarray(edge, np.float32) * (1.15 / 255), 1)
@@ -199,6 +212,21 @@ def _draw_points(
         if label in discs:
             at = (round(x) - radius - 1, round(y) - radius - 1)
             picture.paste(discs[label], at, discs[label])
+
+
+def _write_texts(
+    picture: Image.Image, masks: np.ndarray, texts: Sequence[str], colors: np.ndarray
+) -> None:
+    draw = ImageDraw.Draw(picture)
+    size = max(10, min(picture.size) // 60)
+    font = ImageFont.load_default(size=size)
+    for mask, text, color in zip(masks, texts, colors.tolist(), strict=True):
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        if rows.size:
+            at = (int(columns[0]) + 2, int(rows[0]) + 2)
+            plate = draw.textbbox(at, text, font)
+            draw.rectangle((plate[0] - 2, plate[1] - 2, plate[2] + 2, plate[3] + 2), (20, 22, 26))
+            draw.text(at, text, tuple(color), font)
 
 
 def _disc(radius: int, color: tuple[int, int, int]) -> Image.Image:

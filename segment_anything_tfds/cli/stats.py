@@ -1,0 +1,154 @@
+"""`sa1b stats`: what the images and masks are like, counted by Beam."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import pathlib
+import tempfile
+
+from segment_anything_tfds.cli import reading, terminal
+
+HELP = """\
+count: where masks lie, how large and how concave they are, their scores
+
+The analysis of section 5 of the SAM paper, on any selection: mask centres (figure 5), masks an
+image, relative mask size, concavity, predicted_iou and stability_score, image sizes. One archive or
+shard is one unit of work for Beam, so the same command covers the whole data on many machines.
+
+  sa1b stats archives --html stats.html --png stats.png
+  sa1b stats prepared/segment_anything/1.0.0 --out stats.json
+  sa1b stats --merge monday.json tuesday.json --html both.html
+
+Counts are exact; results of several runs can be added up.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'paths',
+        nargs='*',
+        metavar='PATH',
+        help='an archive, a folder of archives, an extracted archive, or a prepared dataset',
+    )
+    terminal.add_archives(parser)
+    parser.add_argument(
+        '--merge', nargs='+', default=[], metavar='FILE', help='add what earlier runs wrote'
+    )
+    parser.add_argument(
+        '--on_error',
+        choices=['fail', 'skip'],
+        default='fail',
+        help='what to do with a record that breaks a rule (default: %(default)s)',
+    )
+    parser.add_argument('--out', metavar='FILE', help='write the numbers, as JSON; may be remote')
+    parser.add_argument('--png', type=pathlib.Path, metavar='FILE', help='write all plots')
+    parser.add_argument('--html', type=pathlib.Path, metavar='FILE', help='write a page')
+    parser.add_argument(
+        '--beam_options',
+        default='',
+        metavar='OPTIONS',
+        help="options for Beam, joined by commas: 'runner=DataflowRunner,project=...'",
+    )
+    terminal.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Counts; returns the exit code."""
+    from segment_anything_tfds.report import stats
+
+    if not args.paths and not args.merge:
+        raise terminal.UsageError('expected PATH or --merge FILE; got neither')
+    parts = [_read(path) for path in args.merge]
+    if args.paths:
+        parts.append(_count(args))
+    statistics = stats.total(parts)
+    _write(statistics, args)
+    if args.json:
+        terminal.show(statistics.to_json())
+    else:
+        _print(statistics)
+    return 0
+
+
+def _read(path: str):
+    from segment_anything_tfds.report import stats
+
+    return stats.Statistics.from_json(json.loads(pathlib.Path(path).read_text(encoding='utf-8')))
+
+
+def _count(args: argparse.Namespace):
+    from segment_anything_tfds.prepare import runner
+    from segment_anything_tfds.report import stats
+
+    units = reading.find(args)
+    count = functools.partial(count_unit, on_error=args.on_error)
+    with tempfile.TemporaryDirectory() as folder, runner.quiet():
+        path = args.out or f'{folder}/stats.json'
+        return stats.run(units, count, runner.pipeline(options=_beam_options(args)), path)
+
+
+def count_unit(unit, on_error: str):
+    """The statistics of one archive or shard; runs in Beam's workers."""
+    from segment_anything_tfds.export import records
+    from segment_anything_tfds.report import stats
+
+    skipped = reading.Skipped(on_error)
+    statistics = stats.Statistics()
+    for record in records.read(unit, on_fault=skipped):
+        image, columns = record.example.image, record.example.annotations
+        statistics.add(
+            (image['height'], image['width']),
+            columns['counts'],
+            columns['predicted_iou'],
+            columns['stability_score'],
+        )
+    statistics.faults.update(skipped.reasons)
+    return statistics
+
+
+def _beam_options(args: argparse.Namespace):
+    from apache_beam.options import pipeline_options
+
+    flags = [f'--{flag.strip()}' for flag in args.beam_options.split(',') if flag.strip()]
+    return pipeline_options.PipelineOptions(flags=flags)
+
+
+def _write(statistics, args: argparse.Namespace) -> None:
+    if args.out and not args.paths:
+        _save(pathlib.Path(args.out), json.dumps(statistics.to_json()).encode())
+    if args.png is None and args.html is None:
+        return
+    from segment_anything_tfds.report import plots
+
+    if args.png is not None:
+        _save(args.png, plots.to_png(statistics))
+    if args.html is not None:
+        title = ', '.join([*args.paths, *args.merge])
+        title += f'; archives {args.archives}' if args.archives else ''
+        _save(args.html, plots.to_html(statistics, title).encode())
+
+
+def _save(path: pathlib.Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(data)
+
+
+def _print(statistics) -> None:
+    from segment_anything_tfds.report import stats
+
+    masks_per_image = statistics.masks / max(1, statistics.images)
+    print(
+        f'{statistics.images:,} images, {statistics.masks:,} masks '
+        f'({masks_per_image:.1f} an image, {statistics.empty_masks:,} empty)'
+    )
+    for reason, count in statistics.faults.most_common():
+        print(f'left out: {count:,} {reason}')
+    rows = [
+        [name, f'{statistics.mean(name):.4f}']
+        + [f'{statistics.quantile(name, share):.4f}' for share in stats.QUANTILES]
+        for name in stats.AXES
+    ]
+    header = ['', 'mean', *(f'{share:.0%}' for share in stats.QUANTILES)]
+    print(terminal.table(header, rows))

@@ -1,0 +1,190 @@
+"""Records of SA-1B, read from archives, extracted archives or shards alike."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from segment_anything_tfds.source import annotations, archives, faults, inputs
+
+OnFault = Callable[[faults.Fault], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """One image with its annotations.
+
+    Attributes:
+      jpeg: the image file, as it came.
+      example: the checked columns.
+      json: the record, as SA-1B's JSON holds it; from an archive as it came, without annotations
+        that have faults, from a shard rebuilt.
+    """
+
+    jpeg: bytes = dataclasses.field(repr=False)
+    example: annotations.Example = dataclasses.field(repr=False)
+    json: dict[str, Any] = dataclasses.field(repr=False)
+
+    @property
+    def stem(self) -> str:
+        """`'sa_<image id>'`."""
+        return self.json['image']['file_name'].rpartition('.')[0]
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The annotations."""
+        return self.json['annotations']
+
+    def only(self, keep: Sequence[bool]) -> Record:
+        """The record with those annotations only for which `keep` [N] is true."""
+        kept = np.flatnonzero(np.asarray(keep, bool))
+        columns = {
+            name: column[kept] if isinstance(column, np.ndarray) else [column[n] for n in kept]
+            for name, column in self.example.annotations.items()
+        }
+        return Record(
+            self.jpeg,
+            annotations.Example(self.example.image, columns),
+            {**self.json, 'annotations': [self.rows[n] for n in kept]},
+        )
+
+
+def raise_fault(fault: faults.Fault) -> None:
+    """The `on_fault` that stops at the first fault."""
+    raise faults.DataError([fault])
+
+
+def read(unit: inputs.Input, *, on_fault: OnFault = raise_fault, on_bytes=None) -> Iterator[Record]:
+    """Reads the records of an archive or a shard.
+
+    Args:
+      unit: what `inputs.find` gave.
+      on_fault: called with each fault; what has it is left out. By default the first one raises.
+      on_bytes: called with the number of bytes read since, where `unit` is an archive.
+
+    Yields:
+      Records, in the order in which they lie there.
+
+    Raises:
+      DataError: an archive is truncated or damaged; or, by default, a record has a fault.
+    """
+    if isinstance(unit, inputs.Shard):
+        yield from _read_shard(unit)
+        return
+    with archives.open_archive(unit, on_fault=on_fault, on_bytes=on_bytes) as pairs:
+        for pair in pairs:
+            example, found = annotations.check(
+                pair.image,
+                pair.record,
+                archive=unit.name,
+                image_name=pair.image_name,
+                record_name=pair.record_name,
+            )
+            for fault in found:
+                on_fault(fault)
+            if example is not None:
+                content = json.loads(pair.record)
+                content['annotations'] = _keep(content['annotations'], example.annotations)
+                yield Record(pair.image, example, content)
+
+
+def _keep(raw: list, columns: dict[str, Any]) -> list[dict]:
+    """The annotations that passed the checks, as they came; both are in the same order."""
+    kept, rest = [], iter(raw)
+    keys = zip(columns['id'].tolist(), columns['area'].tolist(), columns['counts'], strict=True)
+    for identity, area, counts in keys:
+        for row in rest:
+            if (
+                isinstance(row, dict)
+                and row.keys() == annotations.ANNOTATION_KEYS
+                and type(row['id']) is int
+                and (row['id'], row['area']) == (identity, area)
+                and row['segmentation']['counts'].encode() == counts
+            ):
+                kept.append(row)
+                break
+    return kept
+
+
+def _read_shard(shard: inputs.Shard) -> Iterator[Record]:
+    import tensorflow_datasets as tfds
+
+    dataset = _builder(shard.folder).as_dataset(
+        split=f'{shard.split}[{shard.index}shard]',
+        decoders={'image': {'content': tfds.decode.SkipDecoding()}},
+        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
+        shuffle_files=False,
+    )
+    for row in tfds.as_numpy(dataset):
+        yield from_example(_to_example(row))
+
+
+@functools.lru_cache(maxsize=4)
+def _builder(folder: str):
+    import tensorflow_datasets as tfds
+
+    return tfds.builder_from_directory(folder)
+
+
+def _to_example(row: dict[str, Any]) -> annotations.Example:
+    """What TFDS reads, as the columns that `annotations.check` gives."""
+    image = {key: int(row['image'][key]) for key in ('height', 'width', 'image_id')}
+    image['file_name'] = row['image']['file_name'].decode()
+    columns = dict(row['annotations'])
+    segmentation = columns.pop('segmentation')
+    columns.update(counts=list(segmentation['counts']), size=segmentation['size'])
+    return annotations.Example({'content': row['image']['content'], **image}, columns)
+
+
+def from_example(example: annotations.Example) -> Record:
+    """The record of an example; boxes are given back in pixels.
+
+    A shard keeps all floats as `float32`, and boxes relative to the image. What came from whole
+    pixels comes back as whole pixels, any other box within 2^-23 of the image's side.
+    """
+    image, columns = example.image, example.annotations
+    size = np.array([image['height'], image['width']] * 2, np.float64)
+    boxes = {key: _to_xywh(columns[key], size) for key in ('bbox', 'crop_box')}
+    rows = zip(
+        columns['id'].tolist(),
+        columns['area'].tolist(),
+        boxes['bbox'],
+        columns['size'].tolist(),
+        columns['counts'],
+        columns['predicted_iou'].tolist(),
+        columns['point_coords'].tolist(),
+        columns['stability_score'].tolist(),
+        boxes['crop_box'],
+        strict=True,
+    )
+    content = {
+        'image': {key: image[key] for key in ('image_id', 'width', 'height', 'file_name')},
+        'annotations': [
+            {
+                'bbox': bbox,
+                'area': area,
+                'segmentation': {'size': mask_size, 'counts': counts.decode()},
+                'predicted_iou': iou,
+                'point_coords': points,
+                'crop_box': crop_box,
+                'id': identity,
+                'stability_score': score,
+            }
+            for identity, area, bbox, mask_size, counts, iou, points, score, crop_box in rows
+        ],
+    }
+    return Record(image['content'], example, content)
+
+
+def _to_xywh(boxes: np.ndarray, size: np.ndarray) -> list[list[float]]:
+    """[ymin, xmin, ymax, xmax] relative to [x, y, width, height] in pixels."""
+    pixels = boxes.astype(np.float64).reshape(-1, 4) * size
+    whole = np.round(pixels)
+    pixels = np.where(np.abs(pixels - whole) <= size * 2.0**-23, whole, pixels)
+    xywh = np.stack([pixels[:, 1], pixels[:, 0], *(pixels[:, 3:1:-1] - pixels[:, 1::-1]).T], -1)
+    return xywh.tolist()

@@ -1,0 +1,298 @@
+"""Statistics of images and masks, as in section 5 of the SAM paper.
+
+Each worker counts what lies in its archive or shard; the counts are added up. All histograms and
+numbers are exact. Means are sums of float64, so adding in another order changes their last digits
+only. Quantiles are read from histograms, and off by less than the width of a bin.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from segment_anything_tfds.report import shapes
+
+CENTER_BINS = 100
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """How a measure is counted: equal bins over [low, high], and one below and above each.
+
+    Attributes:
+      title: what it is, for a plot.
+      low: start of the first bin.
+      high: end of the last bin, which includes it.
+      bins: how many.
+    """
+
+    title: str
+    low: float
+    high: float
+    bins: int
+
+    def count(self, values: np.ndarray) -> np.ndarray:
+        """int64 [bins + 2]: how many values lie below, in each bin, and above."""
+        edges = np.linspace(self.low, self.high, self.bins + 1)
+        edges[-1] = np.nextafter(self.high, np.inf)
+        index = np.searchsorted(edges, values, side='right')
+        return np.bincount(index, minlength=self.bins + 2)
+
+    def edges(self) -> np.ndarray:
+        """float64 [bins + 1]."""
+        return np.linspace(self.low, self.high, self.bins + 1)
+
+
+AXES = {
+    'relative_size': Axis('relative mask size: sqrt(mask area / image area)', 0, 1, 1000),
+    'concavity': Axis('concavity: 1 - mask area / area of its convex hull', 0, 1, 1000),
+    'predicted_iou': Axis('predicted_iou', 0, 1.25, 1250),
+    'stability_score': Axis('stability_score', 0, 1.25, 1250),
+}
+
+
+def _zero_histograms() -> dict[str, np.ndarray]:
+    return {name: np.zeros(axis.bins + 2, np.int64) for name, axis in AXES.items()}
+
+
+@dataclasses.dataclass
+class Statistics:
+    """What was counted so far; `+` adds up two of them.
+
+    Attributes:
+      images: how many.
+      masks: how many.
+      empty_masks: masks without a pixel; they have no centre, and no concavity.
+      masks_per_image: images by their number of masks.
+      image_sizes: images by (height, width).
+      centers: int64 [CENTER_BINS, CENTER_BINS], masks by y and x of their centre of mass, each
+        relative to the image.
+      histograms: by name in `AXES`, int64 [bins + 2].
+      sums: by name in `AXES`, the sum of all values.
+      faults: what was left out, by reason.
+    """
+
+    images: int = 0
+    masks: int = 0
+    empty_masks: int = 0
+    masks_per_image: Counter = dataclasses.field(default_factory=Counter)
+    image_sizes: Counter = dataclasses.field(default_factory=Counter)
+    centers: np.ndarray = dataclasses.field(
+        default_factory=lambda: np.zeros((CENTER_BINS, CENTER_BINS), np.int64)
+    )
+    histograms: dict[str, np.ndarray] = dataclasses.field(default_factory=_zero_histograms)
+    sums: Counter = dataclasses.field(default_factory=Counter)
+    faults: Counter = dataclasses.field(default_factory=Counter)
+
+    def add(
+        self,
+        size: Sequence[int],
+        counts: Sequence[bytes],
+        predicted_iou: np.ndarray,
+        stability_score: np.ndarray,
+    ) -> None:
+        """Counts one image.
+
+        Args:
+          size: [height, width] of the image.
+          counts: N compressed strings in COCO RLE.
+          predicted_iou: float [N].
+          stability_score: float [N].
+
+        Raises:
+          ValueError: a mask is malformed; see `shapes.measure`.
+        """
+        height, width = map(int, size)
+        measured = shapes.measure(counts, (height, width))
+        full = measured.areas > 0
+        self.images += 1
+        self.masks += len(counts)
+        self.empty_masks += int((~full).sum())
+        self.masks_per_image[len(counts)] += 1
+        self.image_sizes[height, width] += 1
+        x, y = (measured.centers[full] / (width, height)).T
+        bins = [np.minimum((part * CENTER_BINS).astype(int), CENTER_BINS - 1) for part in (y, x)]
+        np.add.at(self.centers, tuple(bins), 1)
+        values = {
+            'relative_size': np.sqrt(measured.areas / (height * width)),
+            'concavity': 1 - measured.areas[full] / measured.hull_areas[full],
+            'predicted_iou': np.asarray(predicted_iou),
+            'stability_score': np.asarray(stability_score),
+        }
+        for name, column in values.items():
+            self.histograms[name] += AXES[name].count(column)
+            self.sums[name] += float(column.sum())
+
+    def __add__(self, other: Statistics) -> Statistics:
+        total = Statistics()
+        for part in (self, other):
+            for field in dataclasses.fields(Statistics):
+                value = getattr(part, field.name)
+                if field.name == 'histograms':
+                    for name, histogram in value.items():
+                        total.histograms[name] += histogram
+                elif isinstance(value, Counter):
+                    getattr(total, field.name).update(value)
+                else:
+                    setattr(total, field.name, getattr(total, field.name) + value)
+        return total
+
+    def quantile(self, name: str, share: float) -> float:
+        """The value below which a share of all values lies; off by less than one bin."""
+        axis, histogram = AXES[name], self.histograms[name]
+        if not histogram.sum():
+            return float('nan')
+        at = np.searchsorted(np.cumsum(histogram), share * histogram.sum())
+        centers = (
+            axis.low + (np.arange(-1, axis.bins + 1) + 0.5) * (axis.high - axis.low) / axis.bins
+        )
+        return float(centers[at])
+
+    def mean(self, name: str) -> float:
+        """The mean of all values; NaN where there is none."""
+        total = self.histograms[name].sum()
+        return self.sums[name] / total if total else float('nan')
+
+    def to_json(self) -> dict[str, Any]:
+        """All numbers, as JSON values; `from_json` reads them back."""
+        per_image = sorted(self.masks_per_image.items())
+        return {
+            'images': self.images,
+            'masks': self.masks,
+            'empty_masks': self.empty_masks,
+            'faults': dict(sorted(self.faults.items())),
+            'masks_per_image': {
+                'mean': self.masks / self.images if self.images else None,
+                'counts': {str(masks): images for masks, images in per_image},
+            },
+            'image_sizes': [
+                {'height': height, 'width': width, 'images': count}
+                for (height, width), count in sorted(self.image_sizes.items())
+            ],
+            'centers': {
+                'meaning': 'masks by [y, x] of their centre of mass, relative to the image',
+                'counts': self.centers.tolist(),
+            },
+            **{name: self._axis_to_json(name) for name in AXES},
+        }
+
+    def _axis_to_json(self, name: str) -> dict[str, Any]:
+        axis, histogram = AXES[name], self.histograms[name]
+        known = bool(histogram.sum())
+        return {
+            'meaning': axis.title,
+            'sum': self.sums[name],
+            'mean': self.mean(name) if known else None,
+            'quantiles': {
+                str(share): self.quantile(name, share) if known else None for share in QUANTILES
+            },
+            'quantile_error': (axis.high - axis.low) / axis.bins,
+            'low': axis.low,
+            'high': axis.high,
+            'below': int(histogram[0]),
+            'counts': histogram[1:-1].tolist(),
+            'above': int(histogram[-1]),
+        }
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Statistics:
+        """Reads what `to_json` gave.
+
+        Raises:
+          ValueError: it is something else.
+        """
+        try:
+            return cls(
+                images=content['images'],
+                masks=content['masks'],
+                empty_masks=content['empty_masks'],
+                masks_per_image=Counter(
+                    {int(n): images for n, images in content['masks_per_image']['counts'].items()}
+                ),
+                image_sizes=Counter(
+                    {(row['height'], row['width']): row['images'] for row in content['image_sizes']}
+                ),
+                centers=_read_counts(content['centers']['counts'], (CENTER_BINS, CENTER_BINS)),
+                histograms={
+                    name: _read_histogram(axis, content[name]) for name, axis in AXES.items()
+                },
+                sums=Counter({name: content[name]['sum'] for name in AXES}),
+                faults=Counter(content['faults']),
+            )
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                '`stats.from_json`: expected what `sa1b stats --json` prints; got something else '
+                f'({type(error).__name__}: {error}). Count again.'
+            ) from None
+
+
+def _read_counts(values: Any, shape: tuple[int, ...]) -> np.ndarray:
+    counts = np.array(values, np.int64)
+    if counts.shape != shape:
+        raise ValueError(
+            f'`stats.from_json`: expected counts of shape {list(shape)}; got {list(counts.shape)}. '
+            'Count again.'
+        )
+    return counts
+
+
+def _read_histogram(axis: Axis, content: dict[str, Any]) -> np.ndarray:
+    values = [content['below'], *content['counts'], content['above']]
+    return _read_counts(values, (axis.bins + 2,))
+
+
+def total(parts: Iterable[Statistics]) -> Statistics:
+    """The sum of partial statistics, in any order and grouping."""
+    result = Statistics()
+    for part in parts:
+        result = result + part
+    return result
+
+
+def run(
+    units: Sequence[Any], count: Callable[[Any], Statistics], pipeline, path: str
+) -> Statistics:
+    """Counts all units in a Beam pipeline: one partial result a unit, added up as they come.
+
+    Args:
+      units: archives and shards, as `inputs.find` gives them.
+      count: gives the statistics of one unit; picklable.
+      pipeline: a `beam.Pipeline`, not yet run.
+      path: where the workers write the result, as JSON; remote where the workers are.
+
+    Returns:
+      The statistics of all units.
+    """
+    import apache_beam as beam
+    from apache_beam.io import filesystems
+
+    with pipeline:
+        _ = (
+            pipeline
+            | 'Units' >> beam.Create(list(units))
+            | 'Spread' >> beam.Reshuffle()
+            | 'Count' >> beam.Map(count)
+            | 'AddUp' >> beam.CombineGlobally(total)
+            | 'Write' >> beam.Map(_write, path)
+        )
+    with filesystems.FileSystems.open(path) as file:
+        return Statistics.from_json(json.load(file))
+
+
+def _write(statistics: Statistics, path: str) -> None:
+    from apache_beam.io import filesystems
+
+    text = json.dumps(statistics.to_json())
+    temporary = f'{path}.{uuid.uuid4().hex}.part'
+    with filesystems.FileSystems.create(temporary, 'application/json') as file:
+        file.write(text.encode())
+    if filesystems.FileSystems.exists(path):
+        filesystems.FileSystems.delete([path])
+    filesystems.FileSystems.rename([temporary], [path])

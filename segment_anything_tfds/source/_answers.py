@@ -119,7 +119,7 @@ def network_failure(error: Exception, read_timeout: float) -> Failure:
         if isinstance(cause, ssl.SSLCertVerificationError):
             got = f'a certificate that is not trusted ({cause.verify_message})'
             return Failure('unreachable', got, 'Check the proxy and the clock of this computer.')
-    if isinstance(error, (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema)):
+    if isinstance(error, ValueError):  # as all of `requests` and `urllib3` that find no URL are
         return Failure('refused', 'a link that is no URL', links.HOW_TO_GET)
     if isinstance(error, requests.TooManyRedirects):
         return Failure('refused', 'redirects without end', links.HOW_TO_GET)

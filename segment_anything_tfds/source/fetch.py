@@ -19,7 +19,7 @@ from segment_anything_tfds.source._answers import Failure, Remote
 
 __all__ = ['FetchError', 'Patience', 'Remote', 'Transfer', 'head', 'open_stream']
 
-PIECE = 256 << 10  # bytes asked of the socket at once: what a cut may cost
+PIECE = 1 << 20  # bytes asked of the socket at once
 PROGRESS = 64 << 10  # bytes after which a transfer counts as going on again
 OVERLAP = 4 << 10  # bytes compared where a server starts anew instead of going on
 
@@ -186,7 +186,8 @@ class Transfer:
         return data
 
     def _receive(self, size: int) -> bytes:
-        data = self._response.raw.read(size, decode_content=False)
+        # `read1` gives what has arrived; `read` would lose it if the connection broke meanwhile.
+        data = self._response.raw.read1(size, decode_content=False)
         self.fetched += len(data)
         return data
 

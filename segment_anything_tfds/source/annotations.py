@@ -39,11 +39,10 @@ _FLOATS = {
     'bbox': ((4,), 'four finite numbers [x, y, width, height]'),
     'crop_box': ((4,), 'four finite numbers [x, y, width, height]'),
     'point_coords': ((1, 2), 'one point of two finite numbers [[x, y]]'),
-    'predicted_iou': ((1,), 'a finite number'),
-    'stability_score': ((1,), 'a finite number'),
+    'predicted_iou': ((), 'a finite number'),
+    'stability_score': ((), 'a finite number'),
 }
 _MAX_EXACT = 2**53
-_INT = {int}
 _REPR = reprlib.Repr()
 _REPR.maxlist = _REPR.maxdict = 8
 _REPR.maxstring = _REPR.maxother = 80
@@ -218,14 +217,10 @@ def _check_image(
 def _require_keys(rows: _Rows) -> None:
     good = [type(row) is dict and row.keys() == ANNOTATION_KEYS for row in rows.rows]
     if False in good:
+        described = [_describe_keys(row, ANNOTATION_KEYS) for row in rows.rows]
+        details = [f'expected an annotation {text}' for text in described]
         bad = (n for n, is_good in enumerate(good) if not is_good)
-        detail = 'expected an annotation {}'
-        rows.drop(
-            {
-                n: ('annotation_keys', detail.format(_describe_keys(rows.rows[n], ANNOTATION_KEYS)))
-                for n in bad
-            }
-        )
+        rows.drop({n: ('annotation_keys', details[n]) for n in bad})
 
 
 def _read_integers(rows: _Rows) -> None:
@@ -244,8 +239,8 @@ def _read_integers(rows: _Rows) -> None:
 def _read_floats(rows: _Rows) -> None:
     for key, (shape, rule) in _FLOATS.items():
         values = rows.values(key)
-        table = _to_table([_unwrap(value, shape) for value in values], shape[-1])
-        rows.columns[key] = table.reshape(-1, *shape[: -1 if shape == (1,) else None])
+        table = _to_table(values, shape)
+        rows.columns[key] = table.reshape(-1, *shape)
         good = np.isfinite(table).all(axis=1).tolist()
         rows.require(good, f'{key}_invalid', f'`{key}` to be {rule}', values)
 
@@ -267,7 +262,7 @@ def _read_segmentations(rows: _Rows, height: int, width: int) -> None:
 
     size = [height, width]
     sizes = [row['segmentation']['size'] for row in rows.rows]
-    good = [value == size and {*map(type, value)} == _INT for value in sizes]
+    good = [value == size and type(value[0]) is type(value[1]) is int for value in sizes]
     rows.require(good, 'segmentation_size_mismatch', f'`size` to be {size}', sizes)
 
     counts = [row['segmentation']['counts'] for row in rows.rows]
@@ -308,8 +303,13 @@ def _normalize_boxes(rows: _Rows, name: str, height: int, width: int) -> None:
     rows.require(good.tolist(), f'{name}_outside', rule, rows.values(name))
 
 
-def _to_table(values: list, length: int) -> np.ndarray:
-    """float64 [N, length]; a row that is not `length` plain numbers becomes NaN."""
+def _to_table(values: list, shape: tuple[int, ...]) -> np.ndarray:
+    """float64 [N, numbers of `shape`]; a row of anything but plain numbers becomes NaN."""
+    length = math.prod(shape)
+    if shape == ():
+        values = [[value] for value in values]
+    elif len(shape) == 2:
+        values = [v[0] if type(v) is list and len(v) == shape[0] == 1 else None for v in values]
     lists = {*map(type, values)} <= {list} and {*map(len, values)} <= {length}
     flat = list(itertools.chain.from_iterable(values)) if lists else None
     if flat is None or not {*map(type, flat)} <= {float}:
@@ -324,15 +324,6 @@ def _are_numbers(value: Any, length: int) -> bool:
         and len(value) == length
         and all(type(x) is float or (type(x) is int and abs(x) <= _MAX_EXACT) for x in value)
     )
-
-
-def _unwrap(value: Any, shape: tuple[int, ...]) -> Any:
-    """The list of the last axis; `None` where the axes before it are not one list of one."""
-    if shape == (1,):
-        return [value]
-    if shape == (4,):
-        return value
-    return value[0] if type(value) is list and len(value) == 1 else None
 
 
 def _is_uint64(value: Any) -> bool:

@@ -9,148 +9,97 @@ run is stored as its difference to the run two before it. (Source: cocodataset/c
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
 
-MAX_CHARACTERS = 7
-MAX_RUN = 2**32 - 1
-_MAX_BYTES = 2**27
-_CONTINUED = bytes(range(80, 112))
-_SIGNED = bytes(((code - 48 & 31) ^ 16) - 16 & 255 for code in range(256))
-PROBLEMS = {
-    'rle_character': 'expected characters within 48 and 111',
-    'rle_unfinished': 'expected a string that ends with the end of a number',
-    'rle_overflow': f'expected numbers of at most {MAX_CHARACTERS} characters and runs below 2^32',
-    'rle_negative_run': 'expected runs of at least 0',
-}
+from segment_anything_tfds.source._rle_strings import PROBLEMS, Runs, encode_runs, parse
+
+__all__ = [
+    'MAX_PIXELS',
+    'PROBLEMS',
+    'Runs',
+    'area',
+    'decode',
+    'decode_resized',
+    'encode',
+    'encode_runs',
+    'parse',
+    'run_lengths',
+    'sample_points',
+]
+
+MAX_PIXELS = 2**31 - 1
+_LABELS = ('foreground', 'background')
 
 
-@dataclasses.dataclass(frozen=True)
-class Runs:
-    """Run lengths of N masks.
-
-    Attributes:
-      lengths: int64 [R], the runs of all masks, one mask after another; zeros first in each.
-      splits: int64 [N + 1]; mask n has `lengths[splits[n]:splits[n + 1]]`.
-      problems: by index of mask, the slug in `PROBLEMS` of what is wrong with its string; the runs
-        of such a mask mean nothing.
-    """
-
-    lengths: np.ndarray
-    splits: np.ndarray
-    problems: dict[int, str]
-
-    def sums(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sum of all runs, and of the runs of ones (the area), each int64 [N]."""
-        by_parity = np.zeros((2, len(self.splits) - 1), np.int64)
-        for parity in (0, 1):
-            cuts = _cut(self.splits, parity)
-            filled = np.flatnonzero(np.diff(cuts))
-            if filled.size:
-                runs = self.lengths[parity::2]
-                by_parity[parity, filled] = np.add.reduceat(runs, cuts[filled])
-        ones = (self.splits[:-1] + 1) & 1
-        return by_parity.sum(axis=0), by_parity[ones, np.arange(len(ones))]
-
-
-def parse(counts: Sequence[bytes]) -> Runs:
-    """Run lengths of compressed strings, all in one pass; problems are reported, not raised.
+def run_lengths(counts: Sequence[bytes | str]) -> list[np.ndarray]:
+    """Run lengths of masks: N arrays int64 [R], of any R, zeros first.
 
     Args:
       counts: N compressed strings.
 
-    Returns:
-      The runs, and which strings are malformed.
+    Raises:
+      ValueError: a string is malformed; its index and what is wrong are named.
+
+    Example:
+      >>> [runs.tolist() for runs in run_lengths([b'7391I'])]
+      [[7, 3, 9, 4, 2]]
+    """
+    runs = _parse('run_lengths', counts)
+    return np.split(runs.lengths, runs.splits[1:-1]) if len(runs.splits) > 1 else []
+
+
+def area(counts: Sequence[bytes | str]) -> np.ndarray:
+    """Pixels in each mask, int64 [N]. Raises `ValueError` as `run_lengths` does."""
+    return _parse('area', counts).sums()[1]
+
+
+def decode(counts: Sequence[bytes | str], size: Sequence[int]) -> np.ndarray:
+    """Masks, uint8 [N, H, W] of 0 and 1, row-major; equal to pycocotools' `decode`.
+
+    Args:
+      counts: N compressed strings, N may be 0.
+      size: [height, width] of all masks, in pixels; or [N, 2] with equal rows.
 
     Raises:
-      ValueError: the strings are longer than 2^27 bytes together.
+      ValueError: a string is malformed or does not fit `size`, or the masks would take more than
+        `MAX_PIXELS` (2^31 - 1) bytes. Nothing large is allocated before.
+
+    Example:
+      >>> decode([b'22'], (2, 2)).tolist()
+      [[[0, 1], [0, 1]]]
     """
-    lengths = np.fromiter(map(len, counts), np.int64, len(counts))
-    if lengths.sum() > _MAX_BYTES:
-        raise ValueError(
-            f'`coco_rle.parse`: expected `counts` of at most {_MAX_BYTES} bytes together; '
-            f'got {lengths.sum()}. Pass fewer masks at once.'
-        )
-    joined = b''.join(counts)
-    data = np.frombuffer(joined, np.uint8) - np.uint8(48)
-    ends = np.cumsum(lengths)
-    problems = _find_problems(data, ends)
-    if problems:
-        return _parse_others(counts, problems)
-    values, splits = _read_numbers(joined, data, ends)
-    if values is None:
-        return _parse_others(counts, dict.fromkeys(splits.tolist(), 'rle_overflow'))
-    _sum_differences(values, splits)
-    if values.size and (values.min() < 0 or values.max() > MAX_RUN):
-        for wrong, slug in ((values > MAX_RUN, 'rle_overflow'), (values < 0, 'rle_negative_run')):
-            masks = np.searchsorted(splits, np.flatnonzero(wrong), 'right') - 1
-            problems.update(dict.fromkeys(masks.tolist(), slug))
-    return Runs(values, splits, problems)
+    size = _parse_size('decode', 'size', size, len(counts))
+    return _draw('decode', counts, size, size)
 
 
-def _find_problems(data: np.ndarray, ends: np.ndarray) -> dict[int, str]:
-    """Strings with wrong characters or no proper end; `data` is their characters - 48."""
-    problems = dict.fromkeys(np.flatnonzero(np.diff(ends, prepend=0) == 0).tolist())
-    if data.size:
-        problems.update(dict.fromkeys(np.flatnonzero(data[ends - 1] & 32).tolist()))
-    problems = dict.fromkeys(problems, 'rle_unfinished')
-    if data.size and data.max() > 63:
-        wrong = np.searchsorted(ends, np.flatnonzero(data > 63), 'right')
-        problems.update(dict.fromkeys(wrong.tolist(), 'rle_character'))
-    return problems
+def decode_resized(
+    counts: Sequence[bytes | str], size: Sequence[int], target_size: Sequence[int]
+) -> np.ndarray:
+    """Masks at another size, without drawing them at full size.
 
+    Equal to sampling the full mask at pixel centres: target row i takes row
+    `(2 * i + 1) * H // (2 * h)`, and columns likewise.
 
-def _parse_others(counts: Sequence[bytes], problems: dict[int, str]) -> Runs:
-    """Parses with the strings that have problems replaced by one that has none."""
-    runs = parse([b'0' if n in problems else string for n, string in enumerate(counts)])
-    return dataclasses.replace(runs, problems={**runs.problems, **problems})
+    Args:
+      counts: N compressed strings, N may be 0.
+      size: [height, width] of all masks, in pixels; or [N, 2] with equal rows.
+      target_size: [h, w] of the result; larger than `size` is fine.
 
+    Returns:
+      uint8 [N, h, w] of 0 and 1.
 
-def _read_numbers(
-    joined: bytes, data: np.ndarray, ends: np.ndarray
-) -> tuple[np.ndarray | None, np.ndarray]:
-    """Numbers int64 [R], and their splits by string; or `None` and the strings that overflow.
+    Raises:
+      ValueError: as `decode`.
 
-    Most numbers have one character, so only the characters that continue are looked up.
+    Example:
+      >>> decode_resized([b'08'], (2, 4), (1, 2)).tolist()
+      [[[1, 1]]]
     """
-    last = joined.translate(_SIGNED, _CONTINUED)
-    values = np.frombuffer(last, np.int8).astype(np.int64)
-    positions = np.flatnonzero(data > 31)
-    numbers = positions - np.arange(len(positions))
-    payload = data[positions] & 31
-    level = np.flatnonzero(np.diff(numbers, append=-1))
-    for _ in range(MAX_CHARACTERS - 1):
-        if not level.size:
-            break
-        index = numbers[level]
-        values[index] = (values[index] << 5) | payload[level]
-        level = level[numbers[level - 1] == index] - 1
-        level = level[level >= 0]
-    if level.size:
-        return None, np.searchsorted(ends, positions[level], 'right')
-    return values, np.concatenate(([0], ends - np.searchsorted(positions, ends)))
-
-
-def _sum_differences(values: np.ndarray, splits: np.ndarray) -> None:
-    """Turns differences into runs, in place: two chains a mask, at even and at odd runs."""
-    if not values.size:
-        return
-    starts = splits[:-1]
-    first = values[starts]
-    values[starts] = 0
-    for parity in (0, 1):
-        chain = values[parity::2].copy().cumsum()  # Strided, it would take four times as long.
-        cuts = _cut(splits, parity)
-        before = np.concatenate(([0], chain))[cuts[:-1]]
-        values[parity::2] = chain - np.repeat(before, np.diff(cuts))
-    values[starts] = first
-
-
-def _cut(splits: np.ndarray, parity: int) -> np.ndarray:
-    """Splits of the array of every second value, from index `parity` on."""
-    return (splits + 1 - parity) // 2
+    size = _parse_size('decode_resized', 'size', size, len(counts))
+    target_size = _parse_size('decode_resized', 'target_size', target_size, len(counts))
+    return _draw('decode_resized', counts, size, target_size)
 
 
 def encode(masks: np.ndarray) -> list[bytes]:
@@ -175,43 +124,149 @@ def encode(masks: np.ndarray) -> list[bytes]:
             f'`coco_rle.encode`: expected `masks` of shape [N, H, W] with H, W >= 1; got shape '
             f'{masks.shape}. Add an axis to a single mask: `mask[None]`.'
         )
-    runs = [_run_lengths_of(mask) for mask in masks]
-    return encode_runs(runs)
+    return encode_runs([_find_runs(mask) for mask in masks])
 
 
-def encode_runs(runs: Sequence[np.ndarray]) -> list[bytes]:
-    """Compressed strings of run lengths: N arrays of integers of at least 0, zeros first."""
-    if not len(runs):
-        return []
-    values = np.concatenate([_differences(np.asarray(lengths, np.int64)) for lengths in runs])
-    characters = np.zeros((MAX_CHARACTERS, len(values)), np.uint8)
-    counts = np.zeros(len(values), np.int64)
-    active = np.arange(len(values))
-    for digit in range(MAX_CHARACTERS):
-        low = values[active] & 31
-        values[active] >>= 5
-        more = values[active] != -((low >> 4) & 1)
-        characters[digit, active] = 48 + low + 32 * more
-        counts[active] += 1
-        active = active[more]
-    if active.size:
+def sample_points(
+    counts: Sequence[bytes | str],
+    size: Sequence[int],
+    num_points: int,
+    *,
+    seed: int | Sequence[int],
+    label: str = 'foreground',
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points of each mask, uniform over its pixels, with replacement, straight from the runs.
+
+    Coordinates are those of pixels, x first; pixel 3 has its centre at 3.0, as in SAM.
+
+    Args:
+      counts: N compressed strings, N may be 0.
+      size: [height, width] of all masks, in pixels; or [N, 2] with equal rows.
+      num_points: P, points of each mask, at least 1.
+      seed: non-negative int, or several; equal seeds give equal points.
+      label: `'foreground'`: pixels of the mask; `'background'`: pixels outside.
+
+    Returns:
+      `point_coords` float32 [N, P, 2] and `point_labels` int32 [N, P]: 1 in the mask, 0 outside,
+      -1 with coordinates 0, 0 where the mask has no such pixel.
+
+    Raises:
+      ValueError: as `decode`; an unknown label, or `num_points` below 1.
+
+    Example:
+      >>> sample_points([b'31'], (2, 2), 1, seed=0)[0].tolist()
+      [[[1.0, 1.0]]]
+    """
+    if label not in _LABELS:
         raise ValueError(
-            f'`coco_rle.encode_runs`: expected `runs` below 2^32; got differences that take more '
-            f'than {MAX_CHARACTERS} characters.'
+            f'`coco_rle.sample_points`: expected `label` to be one of {_LABELS}; got {label!r}.'
         )
-    text = characters.T[np.arange(MAX_CHARACTERS) < counts[:, None]].tobytes()
-    ends = np.cumsum(counts)[np.cumsum([len(lengths) for lengths in runs]) - 1].tolist()
-    return [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    if num_points < 1:
+        raise ValueError(
+            f'`coco_rle.sample_points`: expected `num_points` of at least 1; got {num_points}.'
+        )
+    height, width = _parse_size('sample_points', 'size', size, len(counts))
+    runs = _parse('sample_points', counts, height * width)
+    generator = np.random.default_rng(seed)
+    is_foreground = label == 'foreground'
+    points = np.zeros((len(counts), num_points, 2), np.float32)
+    labels = np.full((len(counts), num_points), -1, np.int32)
+    for n, (start, stop) in enumerate(zip(runs.splits[:-1], runs.splits[1:], strict=True)):
+        lengths = runs.lengths[start:stop]
+        chosen = lengths[is_foreground::2]
+        drawn = generator.random(num_points)  # Even for an empty mask: others stay the same.
+        if total := int(chosen.sum()):
+            rank = np.minimum((drawn * total).astype(np.int64), total - 1)
+            ends = np.cumsum(chosen)
+            run = np.searchsorted(ends, rank, 'right')
+            run_ends = np.cumsum(lengths)[is_foreground::2][run]
+            columns, rows = np.divmod(run_ends - ends[run] + rank, height)
+            points[n], labels[n] = np.stack([columns, rows], axis=1), is_foreground
+    return points, labels
 
 
-def _run_lengths_of(mask: np.ndarray) -> np.ndarray:
+def _parse(where: str, counts: Sequence[bytes | str], num_pixels: int | None = None) -> Runs:
+    strings = [string.encode() if isinstance(string, str) else string for string in counts]
+    runs = parse(strings)
+    if runs.problems:
+        index = min(runs.problems)
+        shown = strings[index] if len(strings[index]) <= 60 else strings[index][:57] + b'...'
+        raise ValueError(
+            f'`coco_rle.{where}`: expected `counts` to be compressed COCO RLE; `counts[{index}]`: '
+            f'{PROBLEMS[runs.problems[index]]}; got {shown!r}.'
+        )
+    wrong = np.flatnonzero(runs.sums()[0] != num_pixels) if num_pixels is not None else ()
+    if len(wrong):
+        raise ValueError(
+            f'`coco_rle.{where}`: expected runs that sum to {num_pixels}, height x width, in '
+            f'`counts[{wrong[0]}]`; got {runs.sums()[0][wrong[0]]}. Pass the size that the '
+            'segmentation states.'
+        )
+    return runs
+
+
+def _parse_size(where: str, name: str, size: Sequence[int], num_masks: int) -> tuple[int, int]:
+    array = np.asarray(size)
+    if array.ndim == 2 and array.shape[1] == 2 and (array == array[:1]).all():
+        array = array[0] if len(array) else np.array([1, 1])
+    if array.shape != (2,) or array.dtype.kind not in 'iu':
+        raise ValueError(
+            f'`coco_rle.{where}`: expected `{name}` to be two integers [height, width]; got '
+            f'{np.asarray(size).tolist()}.'
+        )
+    height, width = map(int, array)
+    if min(height, width) < 1 or height * width * max(num_masks, 1) > MAX_PIXELS:
+        raise ValueError(
+            f'`coco_rle.{where}`: expected `{name}` of at least 1 x 1 and at most {MAX_PIXELS} '
+            f'pixels for all masks together; got {height} x {width} for {num_masks} masks. Decode '
+            'fewer masks at once, or at a smaller size.'
+        )
+    return height, width
+
+
+def _draw(
+    where: str, counts: Sequence, size: tuple[int, int], target_size: tuple[int, int]
+) -> np.ndarray:
+    """Masks uint8 [N, h, w]: the runs are mapped onto the target grid, then painted there."""
+    runs = _parse(where, counts, size[0] * size[1])
+    height, width = target_size[0], min(size[1], target_size[1])
+    masks = np.zeros((len(counts), height, width), np.uint8)
+    for n, (start, stop) in enumerate(zip(runs.splits[:-1], runs.splits[1:], strict=True)):
+        columns, rows = np.divmod(np.cumsum(runs.lengths[start:stop]), size[0])
+        before = _count_before(columns, size[1], width)
+        sampled = _count_before(columns + 1, size[1], width) - before
+        bounds = before * height + sampled * _count_before(rows, size[0], height)
+        _paint(masks[n], bounds[0::2], bounds[1::2])
+    if width == target_size[1]:
+        return masks
+    return masks[:, :, (2 * np.arange(target_size[1]) + 1) * width // (2 * target_size[1])]
+
+
+def _count_before(position: np.ndarray, length: int, target_length: int) -> np.ndarray:
+    """How many of the pixel centres of a target axis lie before a position of the source axis.
+
+    Centre i lies in `(2 * i + 1) * length // (2 * target_length)`.
+    """
+    return ((2 * target_length * position - 1) // length + 1) // 2
+
+
+def _paint(mask: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+    """Sets [h, w] to 1 between `starts` and `ends` of column-major positions."""
+    starts = starts[: len(ends)]
+    drawn = np.flatnonzero(starts < ends)
+    if not drawn.size:
+        return
+    height = mask.shape[0]
+    first, last = starts[drawn[0]] // height, (ends[drawn[-1]] - 1) // height + 1
+    strip = np.zeros((last - first, height), np.uint8)
+    pixels, offset = strip.ravel(), first * height
+    for start, end in (np.stack([starts[drawn], ends[drawn]], axis=1) - offset).tolist():
+        pixels[start:end] = 1
+    mask[:, first:last] = strip.T
+
+
+def _find_runs(mask: np.ndarray) -> np.ndarray:
     pixels = np.asarray(mask.T, bool, order='C').ravel()
     changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
     bounds = [[0, 0] if pixels[0] else [0], changes, [len(pixels)]]
     return np.diff(np.concatenate(bounds))
-
-
-def _differences(lengths: np.ndarray) -> np.ndarray:
-    values = lengths.copy()
-    values[3:] -= lengths[1:-2]
-    return values

@@ -1,0 +1,177 @@
+"""Compressed strings of COCO RLE, and their run lengths; the format is told in `coco_rle`."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+MAX_CHARACTERS = 7
+MAX_RUN = 2**32 - 1
+_MAX_BYTES = 2**27
+_CONTINUED = bytes(range(80, 112))
+_SIGNED = bytes(((code - 48 & 31) ^ 16) - 16 & 255 for code in range(256))
+PROBLEMS = {
+    'rle_character': 'expected characters within 48 and 111',
+    'rle_unfinished': 'expected a string that ends with the end of a number',
+    'rle_overflow': f'expected numbers of at most {MAX_CHARACTERS} characters and runs below 2^32',
+    'rle_negative_run': 'expected runs of at least 0',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Runs:
+    """Run lengths of N masks.
+
+    Attributes:
+      lengths: int64 [R], the runs of all masks, one mask after another; zeros first in each.
+      splits: int64 [N + 1]; mask n has `lengths[splits[n]:splits[n + 1]]`.
+      problems: by index of mask, the slug in `PROBLEMS` of what is wrong with its string; the runs
+        of such a mask mean nothing.
+    """
+
+    lengths: np.ndarray
+    splits: np.ndarray
+    problems: dict[int, str]
+
+    def sums(self) -> tuple[np.ndarray, np.ndarray]:
+        """Sum of all runs, and of the runs of ones (the area), each int64 [N]."""
+        by_parity = np.zeros((2, len(self.splits) - 1), np.int64)
+        for parity in (0, 1):
+            cuts = _cut(self.splits, parity)
+            filled = np.flatnonzero(np.diff(cuts))
+            if filled.size:
+                runs = self.lengths[parity::2]
+                by_parity[parity, filled] = np.add.reduceat(runs, cuts[filled])
+        ones = (self.splits[:-1] + 1) & 1
+        return by_parity.sum(axis=0), by_parity[ones, np.arange(len(ones))]
+
+
+def parse(counts: Sequence[bytes]) -> Runs:
+    """Run lengths of compressed strings, all in one pass; problems are reported, not raised.
+
+    Args:
+      counts: N compressed strings.
+
+    Returns:
+      The runs, and which strings are malformed.
+
+    Raises:
+      ValueError: the strings are longer than 2^27 bytes together.
+    """
+    lengths = np.fromiter(map(len, counts), np.int64, len(counts))
+    if lengths.sum() > _MAX_BYTES:
+        raise ValueError(
+            f'`coco_rle.parse`: expected `counts` of at most {_MAX_BYTES} bytes together; '
+            f'got {lengths.sum()}. Pass fewer masks at once.'
+        )
+    joined = b''.join(counts)
+    data = np.frombuffer(joined, np.uint8) - np.uint8(48)
+    ends = np.cumsum(lengths)
+    problems = _find_problems(data, ends)
+    if problems:
+        return _parse_others(counts, problems)
+    values, splits = _read_numbers(joined, data, ends)
+    if values is None:
+        return _parse_others(counts, dict.fromkeys(splits.tolist(), 'rle_overflow'))
+    _sum_differences(values, splits)
+    if values.size and (values.min() < 0 or values.max() > MAX_RUN):
+        for wrong, slug in ((values > MAX_RUN, 'rle_overflow'), (values < 0, 'rle_negative_run')):
+            masks = np.searchsorted(splits, np.flatnonzero(wrong), 'right') - 1
+            problems.update(dict.fromkeys(masks.tolist(), slug))
+    return Runs(values, splits, problems)
+
+
+def _find_problems(data: np.ndarray, ends: np.ndarray) -> dict[int, str]:
+    """Strings with wrong characters or no proper end; `data` is their characters - 48."""
+    problems = dict.fromkeys(np.flatnonzero(np.diff(ends, prepend=0) == 0).tolist())
+    if data.size:
+        problems.update(dict.fromkeys(np.flatnonzero(data[ends - 1] & 32).tolist()))
+    problems = dict.fromkeys(problems, 'rle_unfinished')
+    if data.size and data.max() > 63:
+        wrong = np.searchsorted(ends, np.flatnonzero(data > 63), 'right')
+        problems.update(dict.fromkeys(wrong.tolist(), 'rle_character'))
+    return problems
+
+
+def _parse_others(counts: Sequence[bytes], problems: dict[int, str]) -> Runs:
+    """Parses with the strings that have problems replaced by one that has none."""
+    runs = parse([b'0' if n in problems else string for n, string in enumerate(counts)])
+    return dataclasses.replace(runs, problems={**runs.problems, **problems})
+
+
+def _read_numbers(
+    joined: bytes, data: np.ndarray, ends: np.ndarray
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Numbers int64 [R], and their splits by string; or `None` and the strings that overflow.
+
+    Most numbers have one character, so only the characters that continue are looked up.
+    """
+    last = joined.translate(_SIGNED, _CONTINUED)
+    values = np.frombuffer(last, np.int8).astype(np.int64)
+    positions = np.flatnonzero(data > 31)
+    numbers = positions - np.arange(len(positions))
+    payload = data[positions] & 31
+    level = np.flatnonzero(np.diff(numbers, append=-1))
+    for _ in range(MAX_CHARACTERS - 1):
+        if not level.size:
+            break
+        index = numbers[level]
+        values[index] = (values[index] << 5) | payload[level]
+        level = level[numbers[level - 1] == index] - 1
+        level = level[level >= 0]
+    if level.size:
+        return None, np.searchsorted(ends, positions[level], 'right')
+    return values, np.concatenate(([0], ends - np.searchsorted(positions, ends)))
+
+
+def _sum_differences(values: np.ndarray, splits: np.ndarray) -> None:
+    """Turns differences into runs, in place: two chains a mask, at even and at odd runs."""
+    if not values.size:
+        return
+    starts = splits[:-1]
+    first = values[starts]
+    values[starts] = 0
+    for parity in (0, 1):
+        chain = values[parity::2].copy().cumsum()  # Strided, it would take four times as long.
+        cuts = _cut(splits, parity)
+        before = np.concatenate(([0], chain))[cuts[:-1]]
+        values[parity::2] = chain - np.repeat(before, np.diff(cuts))
+    values[starts] = first
+
+
+def _cut(splits: np.ndarray, parity: int) -> np.ndarray:
+    """Splits of the array of every second value, from index `parity` on."""
+    return (splits + 1 - parity) // 2
+
+
+def encode_runs(runs: Sequence[np.ndarray]) -> list[bytes]:
+    """Compressed strings of run lengths: N arrays of integers of at least 0, zeros first."""
+    if not len(runs):
+        return []
+    values = np.concatenate([_differences(np.asarray(lengths, np.int64)) for lengths in runs])
+    characters = np.zeros((MAX_CHARACTERS, len(values)), np.uint8)
+    counts = np.zeros(len(values), np.int64)
+    active = np.arange(len(values))
+    for digit in range(MAX_CHARACTERS):
+        low = values[active] & 31
+        values[active] >>= 5
+        more = values[active] != -((low >> 4) & 1)
+        characters[digit, active] = 48 + low + 32 * more
+        counts[active] += 1
+        active = active[more]
+    if active.size:
+        raise ValueError(
+            f'`coco_rle.encode_runs`: expected `runs` below 2^32; got differences that take more '
+            f'than {MAX_CHARACTERS} characters.'
+        )
+    text = characters.T[np.arange(MAX_CHARACTERS) < counts[:, None]].tobytes()
+    ends = np.cumsum(counts)[np.cumsum([len(lengths) for lengths in runs]) - 1].tolist()
+    return [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+
+
+def _differences(lengths: np.ndarray) -> np.ndarray:
+    values = lengths.copy()
+    values[3:] -= lengths[1:-2]
+    return values

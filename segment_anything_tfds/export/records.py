@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -31,9 +32,14 @@ class Record:
     json: dict[str, Any] = dataclasses.field(repr=False)
 
     @property
+    def file_name(self) -> str:
+        """Name of the image, without any folder that a dataset might put before it."""
+        return re.split(r'[/\\]', self.json['image']['file_name'])[-1]
+
+    @property
     def stem(self) -> str:
         """`'sa_<image id>'`."""
-        return self.json['image']['file_name'].rpartition('.')[0]
+        return self.file_name.rpartition('.')[0]
 
     @property
     def rows(self) -> list[dict[str, Any]]:

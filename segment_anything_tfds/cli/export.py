@@ -1,0 +1,68 @@
+"""`sa1b export`: the same records in other formats."""
+
+from __future__ import annotations
+
+import argparse
+
+from segment_anything_tfds.cli import reading, terminal
+
+HELP = """\
+write records in another format: TSV, COCO, folders, WebDataset, or SA-1B archives again
+
+  sa1b export archives --format webdataset --out wds
+  sa1b export prepared --format coco --out coco --filter 'area>=1000, predicted_iou>=0.95'
+  sa1b export sa_000020.tar --format archives --out small --limit 100
+
+The output folder appears when it is whole. Masks are copied as they are, bit for bit.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    from segment_anything_tfds.export import formats
+
+    reading.add_arguments(parser)
+    parser.add_argument(
+        '--format',
+        choices=sorted(formats.NAMES),
+        required=True,
+        help='; '.join(f'{name}: {what}' for name, what in formats.NAMES.items()),
+    )
+    parser.add_argument('--out', required=True, metavar='DIR', help='a folder to make')
+    parser.add_argument(
+        '--per_file',
+        type=terminal.positive_int,
+        default=formats.Options.per_file,
+        metavar='N',
+        help='images in each tar or TSV (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--first_number',
+        type=int,
+        default=0,
+        metavar='N',
+        help='number of the first tar or TSV (default: %(default)s)',
+    )
+    terminal.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Exports; returns the exit code."""
+    import tqdm
+
+    from segment_anything_tfds.export import formats
+
+    skipped = reading.Skipped(args.on_error)
+    options = formats.Options(args.per_file, args.first_number)
+    found = tqdm.tqdm(
+        reading.records(args, skipped), unit=' images', total=args.limit, disable=None
+    )
+    try:
+        count = formats.write(found, args.format, args.out, options)
+    except FileExistsError as error:
+        raise terminal.UsageError(str(error)) from None
+    skipped.report()
+    if args.json:
+        terminal.show({'images': count, 'out': args.out, 'left_out': dict(skipped.reasons)})
+    else:
+        terminal.say(f'{count} images: {args.out}')
+    return 0

@@ -1,0 +1,140 @@
+"""The formats that records can be exported to, and how an export comes to be whole.
+
+An export is written into a folder beside its place, and takes its place in one step at the end. A
+writer is a context manager with `write(record)`; where an error leaves it, nothing is left behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib
+import os
+import pathlib
+import shutil
+from collections.abc import Iterable
+from typing import Protocol
+
+from segment_anything_tfds.export import records
+
+NAMES = {
+    'archives': 'archives in the format of SA-1B: sa_000000.tar in gzip, flat',
+    'coco': 'COCO instances: images/ and instances.json, with boxes in the convention of COCO',
+    'folders': 'images/ and annotations/, a file each',
+    'tsv': 'TSV for Semantic-SAM: name, annotations, image in base64, and .lineidx',
+    'webdataset': 'WebDataset tars: the two halves of a pair side by side',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How to lay out an export.
+
+    Attributes:
+      per_file: images in each file, where a format has several.
+      first_number: number of the first file, where they are numbered.
+    """
+
+    per_file: int = 10_000
+    first_number: int = 0
+
+
+class Writer(Protocol):
+    """Writes records into a folder of its own."""
+
+    def write(self, record: records.Record) -> None:
+        """Adds a record."""
+
+    def close(self) -> None:
+        """Completes the files."""
+
+
+class Numbered:
+    """A writer into numbered files; subclasses open one, and add to it."""
+
+    def __init__(self, folder: pathlib.Path, options: Options):
+        self.folder, self._options = folder, options
+        self._images = 0
+        self._open = contextlib.ExitStack()
+
+    def opened(self, number: int) -> contextlib.AbstractContextManager:
+        """A context in which the file `number` is open."""
+        raise NotImplementedError
+
+    def add(self, record: records.Record) -> None:
+        """Adds a record to the open file."""
+        raise NotImplementedError
+
+    def write(self, record: records.Record) -> None:
+        if self._images % self._options.per_file == 0:
+            self._open.close()
+            number = self._options.first_number + self._images // self._options.per_file
+            self._open.enter_context(self.opened(number))
+        self._images += 1
+        self.add(record)
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def write(
+    found: Iterable[records.Record],
+    name: str,
+    out: str | os.PathLike,
+    options: Options | None = None,
+) -> int:
+    """Exports records.
+
+    Args:
+      found: the records; they may be a stream that raises.
+      name: a key of `NAMES`.
+      out: the folder to make.
+      options: how to lay it out.
+
+    Returns:
+      How many records there are.
+
+    Raises:
+      FileExistsError: the folder exists and is not empty.
+      ValueError: there are no records, or two of the same image.
+    """
+    out = pathlib.Path(out)
+    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+        raise FileExistsError(
+            f'`formats.write`: expected `out` to be a new or an empty folder; got {out}, which is '
+            'not. Choose another.'
+        )
+    temporary = out.with_name(f'{out.name}.incomplete')
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        count = _write(found, name, temporary, options or Options())
+        if out.exists():
+            out.rmdir()
+        os.replace(temporary, out)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return count
+
+
+def _write(
+    found: Iterable[records.Record], name: str, folder: pathlib.Path, options: Options
+) -> int:
+    module = importlib.import_module(f'{__package__}.{name}')
+    seen: set[int] = set()
+    with contextlib.closing(module.Writer(folder, options)) as writer:
+        for record in found:
+            number = record.json['image']['image_id']
+            if number in seen:
+                raise ValueError(
+                    f'`formats.write`: expected each image once; got {record.stem} twice. '
+                    'Choose archives that do not overlap.'
+                )
+            seen.add(number)
+            writer.write(record)
+    if not seen:
+        raise ValueError(
+            '`formats.write`: expected `found` with at least one record; got none. '
+            'Choose other archives, or a wider filter.'
+        )
+    return len(seen)

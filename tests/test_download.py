@@ -1,0 +1,372 @@
+"""`sa1b download` against a real server that cuts, refuses and changes."""
+
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import fault_server
+import pytest
+import samples
+
+from segment_anything_tfds.cli import consent, main
+from segment_anything_tfds.source import download, fetch, inputs, links
+
+REPO = pathlib.Path(__file__).resolve().parent.parent
+HASTY = fetch.Patience(attempts=4, first_delay=0.01, longest_delay=0.02, read_timeout=5)
+
+
+@pytest.fixture
+def server():
+    with fault_server.FaultServer() as server:
+        yield server
+
+
+@pytest.fixture(scope='module')
+def archive(tmp_path_factory):
+    """A real archive of some hundred kilobytes, as bytes."""
+    path = tmp_path_factory.mktemp('source') / 'sa_000020.tar'
+    files = samples.members(1, 6)
+    files['./filler'] = random.Random(0).randbytes(1_500_000)
+    samples.write_archive(path, files)
+    return path.read_bytes()
+
+
+def _link(url, number=20):
+    return links.Link(number, url, 1)
+
+
+def _download(url, folder, **kwargs):
+    return download.download(_link(url), folder, patience=HASTY, **kwargs)
+
+
+def _leave_part(folder, body, remote):
+    """What a killed run leaves: a part, and the note about it."""
+    (folder / '.sa1b').mkdir(parents=True, exist_ok=True)
+    (folder / 'sa_000020.tar.part').write_bytes(body)
+    note = json.dumps(dataclasses.asdict(remote))
+    (folder / '.sa1b' / 'sa_000020.json').write_text(note)
+
+
+def _is_whole(folder, body, name='sa_000020'):
+    left = [path.name for path in folder.iterdir() if '.part' in path.name]
+    return (folder / f'{name}.tar').read_bytes() == body and not left
+
+
+def test_download_arrives_whole_through_cuts(server, archive, tmp_path):
+    url = server.serve('a', archive, cuts=[100_000, 300_001, 0, 5])
+    seen = []
+    done = _download(url, tmp_path, on_bytes=seen.append)
+    assert _is_whole(tmp_path, archive)
+    assert done.md5 == hashlib.md5(archive).hexdigest() and done.retries == 4
+    assert sum(seen) == done.size == len(archive)
+    assert server.sent('a') <= len(archive) * 1.02
+
+
+def test_download_goes_on_where_a_killed_run_stopped(server, archive, tmp_path):
+    url = server.serve('a', archive)
+    _leave_part(tmp_path, archive[:900_000], fetch.Remote(len(archive), '"v1"'))
+    seen = []
+    done = _download(url, tmp_path, on_bytes=seen.append)
+    assert _is_whole(tmp_path, archive) and done.md5 == hashlib.md5(archive).hexdigest()
+    assert server.sent('a') == len(archive) - 900_000 + download.OVERLAP
+    assert sum(seen) == len(archive) and not done.restarted
+
+
+def test_renewed_link_with_another_tag_goes_on(server, archive, tmp_path):
+    url = server.serve('a', archive, etag='"other"', modified=None)
+    _leave_part(tmp_path, archive[:900_000], fetch.Remote(len(archive), '"v1"'))
+    done = _download(url, tmp_path)
+    assert _is_whole(tmp_path, archive) and not done.restarted
+    assert server.sent('a') < len(archive)
+
+
+@pytest.mark.parametrize('size', [900_000, 10])
+def test_part_of_another_object_is_fetched_again(server, archive, tmp_path, size):
+    url = server.serve('a', archive, etag='"other"')
+    _leave_part(tmp_path, os.urandom(size), fetch.Remote(len(archive), '"v1"'))
+    seen = []
+    done = _download(url, tmp_path, on_bytes=seen.append)
+    assert _is_whole(tmp_path, archive) and 'other bytes' in done.restarted
+    assert done.md5 == hashlib.md5(archive).hexdigest() and sum(seen) == len(archive)
+
+
+def test_part_of_an_object_of_another_size_is_fetched_again(server, archive, tmp_path):
+    url = server.serve('a', archive)
+    _leave_part(tmp_path, archive + b'more', fetch.Remote(len(archive) + 4, '"v0"'))
+    assert _download(url, tmp_path).restarted
+    assert _is_whole(tmp_path, archive)
+
+
+def test_part_without_a_note_counts_for_nothing(server, archive, tmp_path):
+    url = server.serve('a', archive)
+    (tmp_path / 'sa_000020.tar.part').write_bytes(b'from somewhere')
+    _download(url, tmp_path)
+    assert _is_whole(tmp_path, archive)
+
+
+def test_whole_part_that_only_lacks_its_name(server, archive, tmp_path):
+    url = server.serve('a', archive)
+    _leave_part(tmp_path, archive, fetch.Remote(len(archive), '"v1"'))
+    _download(url, tmp_path)
+    assert _is_whole(tmp_path, archive) and server.sent('a') == download.OVERLAP
+
+
+def test_server_without_ranges(server, archive, tmp_path):
+    url = server.serve('a', archive, ranges=False, cuts=[500_000])
+    _download(url, tmp_path)
+    assert _is_whole(tmp_path, archive)
+
+
+@pytest.mark.parametrize(
+    ('body', 'message'),
+    [
+        (fault_server.PAGE, 'web page: "Sorry Log in first"'),
+        (b'{"error": 7}' * 100, r"expected a tar, plain or gzip, .* begin b'\{\"error"),
+        (b'', 'got an empty file'),
+    ],
+)
+def test_what_is_no_archive_is_refused(server, tmp_path, body, message):
+    with pytest.raises(fetch.FetchError, match=message):
+        _download(server.serve('a', body), tmp_path)
+    assert not (tmp_path / 'sa_000020.tar').exists()
+
+
+def test_two_processes_do_not_share_a_part(server, archive, tmp_path):
+    url = server.serve('a', archive)
+    (tmp_path / '.sa1b').mkdir()
+    with (
+        open(tmp_path / 'sa_000020.tar.part', 'a+b') as file,
+        download._locked(file, 'sa_000020'),
+        pytest.raises(OSError, match=r'download`: expected sa_000020 for this process alone; got'),
+    ):
+        _download(url, tmp_path)
+
+
+def test_pace_limits_all_threads_together():
+    pace = download.Pace(1_000_000, download.Stop())
+    start = time.monotonic()
+    for _ in range(5):
+        pace.take(40_000)
+    assert time.monotonic() - start >= 0.19
+
+
+# The command.
+
+
+@pytest.fixture
+def site(server, archive, tmp_path):
+    """A links file for three archives, and where they go."""
+    bodies = {f'sa_{n:06d}.tar': archive + bytes(512 * n) for n in (20, 21, 22)}
+    for name, body in bodies.items():
+        server.serve(name, body)
+    return _Site(server, bodies, tmp_path / 'links.txt', tmp_path / 'to')
+
+
+@dataclasses.dataclass
+class _Site:
+    server: fault_server.FaultServer
+    bodies: dict
+    links: pathlib.Path
+    to: pathlib.Path
+
+    def write_links(self, **kwargs):
+        rows = [f'{name}\t{self.server.url(name, **kwargs)}' for name in self.bodies]
+        self.links.write_text('\n'.join(['file_name\tcdn_link', *rows]))
+
+    def run(self, *args):
+        if not self.links.exists():
+            self.write_links()
+        fixed = ['download', str(self.links), '--to', str(self.to), '--accept-license']
+        return main.main([*fixed, *args])
+
+    def whole(self):
+        return [n[:-4] for n, body in self.bodies.items() if self.has(n, body)]
+
+    def has(self, name, body):
+        path = self.to / name
+        return path.exists() and path.read_bytes() == body
+
+
+def test_command_downloads_a_selection_and_then_the_rest(site, capsys):
+    assert site.run('--archives', '21') == 0
+    assert site.whole() == ['sa_000021']
+    assert consent.NOTICE in capsys.readouterr().err
+    sent = site.server.sent('sa_000021.tar')
+    assert site.run('--json') == 0
+    outcomes = {o['archive']: o for o in json.loads(capsys.readouterr().out)}
+    assert [outcomes[f'sa_{n:06d}']['status'] for n in (20, 21, 22)] == [
+        'downloaded',
+        'present',
+        'downloaded',
+    ]
+    assert site.server.sent('sa_000021.tar') == sent and len(site.whole()) == 3
+    assert outcomes['sa_000022']['md5'] == hashlib.md5(site.bodies['sa_000022.tar']).hexdigest()
+
+
+def test_command_needs_consent_once(site, capsys, monkeypatch):
+    site.write_links()
+    args = ['download', str(site.links), '--to', str(site.to), '--archives', '20']
+    assert main.main(args) == 2
+    assert 'pass --accept-license' in capsys.readouterr().err
+    assert site.run('--archives', '20') == 0
+    assert main.main(args) == 0
+    assert consent.NOTICE not in capsys.readouterr().err.split('sa_000020')[-1]
+
+
+@pytest.mark.parametrize(('answer', 'code'), [('yes\n', 0), ('no\n', 2), ('', 2)])
+def test_command_asks_on_a_terminal(site, monkeypatch, answer, code):
+    class Terminal:
+        def isatty(self):
+            return True
+
+        def readline(self):
+            return answer
+
+    monkeypatch.setattr(sys, 'stdin', Terminal())
+    site.write_links()
+    args = ['download', str(site.links), '--to', str(site.to), '--archives', '20']
+    assert main.main(args) == code
+
+
+def test_expired_links_and_renewed_ones(site, capsys):
+    assert site.run('--archives', '20') == 0
+    site.write_links(expires=0x60000000)
+    assert site.run() == 1
+    error = capsys.readouterr().err
+    assert 'have expired' in error and '21-22' in error and fault_server.SECRET not in error
+    site.write_links()
+    assert site.run() == 0 and len(site.whole()) == 3
+
+
+def test_refused_links_end_the_run_and_are_explained(site, capsys):
+    for served in site.server.objects.values():
+        served.statuses = [(403, {}, b'URL signature expired')] * 9
+    assert site.run('--jobs', '1') == 1
+    error = capsys.readouterr().err
+    assert 'status 403' in error and '1 failed, 2 stopped' in error and 'left: 20-22' in error
+    assert fault_server.SECRET not in error and site.whole() == []
+
+
+def test_known_corrupt_archive_is_set_aside(site, tmp_path, capsys):
+    digests = tmp_path / 'mine.md5'
+    good = hashlib.md5(site.bodies['sa_000021.tar']).hexdigest()
+    digests.write_text(f'{"0" * 32}  sa_000020.tar\n{good}  sa_000021.tar\n')
+    assert site.run('--digests', str(digests), '--json') == 1
+    outcomes = {o['archive']: o for o in json.loads(capsys.readouterr().out)}
+    assert outcomes['sa_000020']['status'] == 'failed'
+    assert outcomes['sa_000020']['digest'] == 'mismatch'
+    assert outcomes['sa_000021']['digest'] == 'match'
+    assert site.whole() == ['sa_000021', 'sa_000022']
+    assert (site.to / 'sa_000020.tar.corrupt').exists()
+
+
+@pytest.mark.parametrize('apart', [False, True])
+def test_extraction(site, apart):
+    extra = ['--extract', 'apart'] if apart else ['--extract']
+    assert site.run('--archives', '20', *extra, '--delete_archives') == 0
+    folder = site.to / 'sa_000020' if apart else site.to
+    assert sorted(path.name for path in (folder / 'images').iterdir()) == [
+        f'sa_{n}.jpg' for n in range(1, 7)
+    ]
+    record = json.loads((folder / 'annotations' / 'sa_3.json').read_text())
+    assert record == samples.record(3)
+    assert not (site.to / 'sa_000020.tar').exists()
+    assert [unit.kind for unit in inputs.find([folder])] == ['folder']
+    sent = site.server.sent('sa_000020.tar')
+    assert site.run('--archives', '20', *extra, '--delete_archives') == 0
+    assert site.server.sent('sa_000020.tar') == sent, 'nothing is fetched again'
+
+
+def test_extraction_passes_over_names_that_lead_elsewhere(server, tmp_path):
+    files = samples.members(1, 2)
+    files['../sa_7.jpg'] = samples.jpeg(7)
+    files['/sa_8.json'] = b'{}'
+    samples.write_archive(tmp_path / 'a.tar', files)
+    url = server.serve('a', (tmp_path / 'a.tar').read_bytes())
+    (tmp_path / 'links').write_text(f'sa_000020.tar\t{url}')
+    to = tmp_path / 'inner' / 'to'
+    args = ['download', str(tmp_path / 'links'), '--to', str(to), '--accept-license', '--extract']
+    assert main.main(args) == 0
+    assert len(list((to / 'images').iterdir())) == 2
+    assert not list(to.parent.glob('sa_*')) and not pathlib.Path('/sa_8.json').exists()
+
+
+def test_truncated_archive_extracts_nothing(site, archive):
+    site.server.serve('sa_000020.tar', archive[:-5000])
+    assert site.run('--archives', '20', '--extract') == 1
+    assert not (site.to / 'images').exists()
+    assert not list((site.to / '.sa1b').glob('*extract*'))
+
+
+def test_full_disk_is_told_before(site, monkeypatch, capsys):
+    import shutil
+
+    usage = shutil._ntuple_diskusage(10**12, 10**12, 10**6)
+    monkeypatch.setattr(shutil, 'disk_usage', lambda path: usage)
+    assert site.run() == 1
+    assert 'expected room for' in capsys.readouterr().err and site.whole() == []
+
+
+@pytest.mark.parametrize(
+    ('extra', 'message'),
+    [
+        (['--archives', '20-19'], '--archives:'),
+        (['--archives', '5'], 'got 5, which it does not'),
+        (['--delete_archives'], 'expected --extract beside it'),
+        (['--jobs', '0'], 'expected a whole number, 1 or more'),
+        (['--limit_rate', 'fast'], 'expected a size such as 50M'),
+    ],
+)
+def test_wrong_usage(site, capsys, extra, message):
+    assert site.run(*extra) == 2
+    assert message in capsys.readouterr().err
+
+
+def _start(site, *args):
+    site.write_links()
+    command = [sys.executable, '-m', 'segment_anything_tfds', 'download', str(site.links)]
+    command += ['--to', str(site.to), '--accept-license', *args]
+    environment = dict(os.environ, PYTHONPATH=str(REPO))
+    return subprocess.Popen(command, stderr=subprocess.PIPE, env=environment)
+
+
+def _wait_for_bytes(site, count):
+    deadline = time.monotonic() + 30
+    while sum(site.server.sent(name) for name in site.bodies) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_interrupt_ends_soon_and_keeps_what_came(site):
+    for served in site.server.objects.values():
+        served.rate = 200_000
+    process = _start(site)
+    _wait_for_bytes(site, 300_000)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=20)
+    assert process.returncode == 130 and b'Traceback' not in error
+    assert site.whole() == [] and list(site.to.glob('*.part'))
+    for served in site.server.objects.values():
+        served.rate = None
+    assert site.run() == 0 and len(site.whole()) == 3
+
+
+def test_kill_leaves_nothing_that_passes_for_whole(site):
+    total = sum(map(len, site.bodies.values()))
+    for served in site.server.objects.values():
+        served.rate = 3_000_000
+    for share in (0.2, 0.5, 0.9):
+        process = _start(site)
+        _wait_for_bytes(site, int(total * share))
+        process.kill()
+        process.communicate()
+        finals = {path.name for path in site.to.glob('*.tar')}
+        assert all(site.has(name, site.bodies[name]) for name in finals)
+    assert site.run() == 0 and len(site.whole()) == 3

@@ -48,6 +48,7 @@ setuptools.setup(
     install_requires=[
         'apache-beam',
         'etils[epath]',
+        'google-crc32c',
         'importlib_resources',  # tensorflow-datasets imports it without declaring it
         'isal',
         'mlcroissant',  # the `tfds` command imports it without declaring it

@@ -98,7 +98,6 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
             manual_dir=dl_manager.manual_dir,
             numbers=numbers,
             options=self._options,
-            features=self.info.features,
             file_format=self.info.file_format,
             filename_template=self._get_filename_template('train'),
             dataset_dir=self._dataset_dir,

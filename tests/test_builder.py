@@ -290,6 +290,17 @@ def test_served_in_whichever_order(order):
     run_python(code)
 
 
+def test_build_needs_no_tensorflow(manual_dir, tmp_path):
+    code = """
+import sys
+import tensorflow_datasets as tfds, segment_anything_tfds
+config = tfds.download.DownloadConfig(manual_dir=sys.argv[1])
+tfds.builder('segment_anything', data_dir=sys.argv[2]).download_and_prepare(download_config=config)
+assert 'tensorflow' not in sys.modules
+"""
+    run_python(code, manual_dir, tmp_path)
+
+
 def test_import_needs_neither_tensorflow_nor_tfds():
     run_python(
         'import segment_anything_tfds, sys\n'

@@ -11,10 +11,10 @@ import time
 
 import pytest
 import samples
-from building import REPO, build, builder, digests, run_python
+from building import REPO, build, digests, run_python
 
 from segment_anything_tfds.prepare import build as build_lib
-from segment_anything_tfds.prepare import serialize, shard, spread, transform
+from segment_anything_tfds.prepare import shard, spread, transform
 from segment_anything_tfds.prepare import staging as staging_lib
 from segment_anything_tfds.source import archives, faults
 
@@ -74,11 +74,9 @@ def test_goes_on_after_a_kill(manual_dir, tmp_path, clean):
 def _plan(folder: pathlib.Path, **kwargs) -> shard.Plan:
     staging = staging_lib.Staging(str(folder / 'staging'), 'tfrecord')
     staging.create()
-    features = builder(folder).info.features
     choices = {'on_error': 'fail', 'decode_images': False, 'shards_per_archive': 1}
     return shard.Plan(
         staging=staging,
-        specs=serialize.column_specs(features),
         file_format='tfrecord',
         max_examples=None,
         **choices | kwargs,
@@ -196,17 +194,14 @@ def test_changed_choices_are_not_mixed(manual_dir, tmp_path):
     assert plan.fingerprint == _plan(tmp_path, on_error='skip').fingerprint
 
 
-class _FailingAdapter:
-    @classmethod
-    def write_examples(cls, path, examples):
-        for key, _ in examples:
-            if key == 3:
-                raise OSError(28, 'No space left on device')
+def _write_until_full(path, examples):
+    for key, _ in examples:
+        if key == 3:
+            raise OSError(28, 'No space left on device')
 
 
 def test_writer_that_fails_stops_the_rest(tmp_path, monkeypatch):
-    formats = {format_: _FailingAdapter for format_ in spread.file_adapters.ADAPTER_FOR_FORMAT}
-    monkeypatch.setattr(spread.file_adapters, 'ADAPTER_FOR_FORMAT', formats)
+    monkeypatch.setattr(spread.tfrecord, 'write_examples', _write_until_full)
     for shards in (1, 3):
         with pytest.raises(OSError, match='No space'):
             spread.write('tfrecord', [tmp_path / str(i) for i in range(shards)], [b'x'] * 1000)

@@ -9,14 +9,12 @@ from collections.abc import Sequence
 
 from etils import epath
 from tensorflow_datasets.core import download, file_adapters, naming, splits
-from tensorflow_datasets.core.features import feature as feature_lib
 
 from segment_anything_tfds.prepare import (
     driver,
     fault_log,
     progress,
     publish,
-    serialize,
     shard,
     transform,
 )
@@ -85,7 +83,6 @@ def build_split(
     manual_dir: epath.Path,
     numbers: Sequence[int] | None,
     options: Options,
-    features: feature_lib.FeatureConnector,
     file_format: file_adapters.FileFormat,
     filename_template: naming.ShardedFileTemplate,
     dataset_dir: epath.Path,
@@ -97,7 +94,6 @@ def build_split(
       manual_dir: folder with the links file, archives, or extracted archives.
       numbers: the archives to build, None for all that are listed or present.
       options: what the user chose.
-      features: the features of the data set.
       file_format: TFDS's file format of the shards.
       filename_template: where the finished shards go, and their names.
       dataset_dir: the final folder of the data set; the staging place is its sibling.
@@ -114,7 +110,6 @@ def build_split(
     _warn_of_ignored_settings(download_config)
     plan = shard.Plan(
         staging=staging_lib.Staging(str(staging_folder(dataset_dir)), file_format.file_suffix),
-        specs=serialize.column_specs(features),
         file_format=file_format.value,
         max_examples=download_config.max_examples_per_split,
         **dataclasses.asdict(options),

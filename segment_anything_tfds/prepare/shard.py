@@ -21,7 +21,6 @@ class Plan:
 
     Attributes:
       staging: where the shards go.
-      specs: specification of each column.
       file_format: value of the TFDS file format, for example `'tfrecord'`.
       on_error: `'fail'` or `'skip'`.
       decode_images: whether to decode every JPEG fully.
@@ -30,7 +29,6 @@ class Plan:
     """
 
     staging: staging_lib.Staging
-    specs: serialize.Specs
     file_format: str
     on_error: str
     decode_images: bool
@@ -114,12 +112,11 @@ def _serialized_examples(
     reader: archives.ArchiveReader, source: archives.Source, plan: Plan, log: fault_log.FaultLog
 ) -> Iterator[bytes]:
     """The examples of an archive. After a fault that fails it, the rest is only checked."""
-    serializer = serialize.Serializer(plan.specs)
     reporter = progress.Reporter(plan.staging, source.name)
     for count, example in enumerate(_checked_examples(reader, source, plan, log), start=1):
         reporter.update(count, reader.bytes_read)
         if not (log.counts and plan.on_error == 'fail'):
-            yield serializer.serialize(example)
+            yield serialize.serialize(example)
         if count == plan.max_examples:
             return
 

@@ -1,24 +1,28 @@
-"""Writes a stream of serialised examples to one or more shards."""
+"""Writes a stream of serialised examples to one or more shards, in threads beside the reader."""
 
 from __future__ import annotations
 
 import itertools
 import queue
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 
 from etils import epath
 from tensorflow_datasets.core import file_adapters
 
+from segment_anything_tfds.prepare import tfrecord
+
 _END = None
 _QUEUED_EXAMPLES = 4
 _POLL_SECONDS = 0.5
+
+_Writer = Callable[[epath.Path, Iterable[tuple[int, bytes]]], object]
 
 
 def write(
     file_format: str, paths: Sequence[epath.Path], examples: Iterable[bytes]
 ) -> tuple[int, ...]:
-    """Writes examples to shards with TFDS's adapter for the file format.
+    """Writes examples to shards.
 
     Example i goes to shard i modulo the number of shards, so that shards are equal in size though
     nobody knows beforehand how many examples there will be.
@@ -31,13 +35,11 @@ def write(
     Returns:
       The number of examples in each shard.
     """
-    adapter = file_adapters.ADAPTER_FOR_FORMAT[file_adapters.FileFormat.from_value(file_format)]
-    if len(paths) == 1:
-        return (_write_shard(adapter, paths[0], iter(examples)),)
+    write_examples = _writer(file_format)
     queues = [queue.Queue(_QUEUED_EXAMPLES) for _ in paths]
     with futures.ThreadPoolExecutor(len(paths)) as pool:
         writers = [
-            pool.submit(_write_shard, adapter, path, iter(q.get, _END))
+            pool.submit(_write_shard, write_examples, path, iter(q.get, _END))
             for path, q in zip(paths, queues, strict=True)
         ]
         try:
@@ -51,6 +53,14 @@ def write(
         return tuple(writer.result() for writer in writers)
 
 
+def _writer(file_format: str) -> _Writer:
+    """TFDS's adapter for the format, except for TFRecord, which needs no TensorFlow here."""
+    file_format = file_adapters.FileFormat.from_value(file_format)
+    if file_format is file_adapters.FileFormat.TFRECORD:
+        return tfrecord.write_examples
+    return file_adapters.ADAPTER_FOR_FORMAT[file_format].write_examples
+
+
 def _put(q: queue.Queue, item: bytes | None, writer: futures.Future) -> None:
     while not writer.done():
         try:
@@ -62,7 +72,7 @@ def _put(q: queue.Queue, item: bytes | None, writer: futures.Future) -> None:
         writer.result()  # the writer stopped early: raise what stopped it
 
 
-def _write_shard(adapter, path: epath.Path, examples: Iterator[bytes]) -> int:
+def _write_shard(write_examples: _Writer, path: epath.Path, examples: Iterator[bytes]) -> int:
     count = 0
 
     def keyed():
@@ -71,5 +81,5 @@ def _write_shard(adapter, path: epath.Path, examples: Iterator[bytes]) -> int:
             count += 1
             yield count, example
 
-    adapter.write_examples(path, keyed())
+    write_examples(path, keyed())
     return count

@@ -1,0 +1,225 @@
+"""Builds archives of SA-1B's shape with this builder and with TFDS's own, in one run.
+
+Both read the archives from a server on this machine. Ours also reads them as local files, and once
+more as one archive four times as large, to see whether memory grows. `gzip -dc` of the same
+archives is the floor. Each build is a process of its own, and its time is that of the whole
+process, imports included.
+
+    python benchmarks/build.py --archives 4 --images 250 --json rows.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import http.server
+import json
+import os
+import pathlib
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import archives
+import psutil
+
+BUILD = """
+import sys, time
+start = time.perf_counter()
+if sys.argv[1] == 'ours':
+    import segment_anything_tfds
+import tensorflow_datasets as tfds
+config = tfds.download.DownloadConfig(manual_dir=sys.argv[2])
+builder = tfds.builder('segment_anything', data_dir=sys.argv[3])
+assert ('segment_anything_tfds' in type(builder).__module__) == (sys.argv[1] == 'ours')
+begin = time.perf_counter()
+builder.download_and_prepare(download_config=config)
+assert builder.info.splits['train'].num_examples == int(sys.argv[4])
+print('BUILD', time.perf_counter() - begin, begin - start)
+"""
+SAMPLE_SECONDS = 0.02
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    protocol_version = 'HTTP/1.1'
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def serve(folder: pathlib.Path):
+    """Serves a folder on this machine; gives the address."""
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+
+
+def tree_size(folder: pathlib.Path) -> int:
+    """Bytes on disk below a folder; hard links count once."""
+    seen = {}
+    for root, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                stat = os.stat(os.path.join(root, name))
+                seen[stat.st_ino] = stat.st_blocks * 512
+    return sum(seen.values())
+
+
+def tree_memory(process: psutil.Process) -> int:
+    """Resident bytes of a process and its descendants."""
+    total = 0
+    with contextlib.suppress(psutil.Error):
+        for member in [process, *process.children(recursive=True)]:
+            with contextlib.suppress(psutil.Error):
+                total += member.memory_info().rss
+    return total
+
+
+def measure(which: str, manual_dir: pathlib.Path, images: int) -> dict:
+    """Builds once; gives seconds, and peak bytes of memory and of disk beyond the output."""
+    with tempfile.TemporaryDirectory(dir=manual_dir.parent) as data_dir:
+        environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL='2')
+        root = pathlib.Path(__file__).resolve().parent.parent
+        environment['PYTHONPATH'] = str(root)
+        start = time.perf_counter()
+        process = subprocess.Popen(
+            [sys.executable, '-c', BUILD, which, str(manual_dir), data_dir, str(images)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+        watched = psutil.Process(process.pid)
+        memory = disk = samples = 0
+        while process.poll() is None:
+            memory = max(memory, tree_memory(watched))
+            if samples % 10 == 0:
+                disk = max(disk, tree_size(pathlib.Path(data_dir)))
+            samples += 1
+            time.sleep(SAMPLE_SECONDS)
+        seconds = time.perf_counter() - start
+        output = process.stdout.read()
+        if process.returncode:
+            raise RuntimeError(f'{which}: exit code {process.returncode}\n{output}')
+        final = tree_size(pathlib.Path(data_dir, 'segment_anything'))
+        timing = next(line for line in output.splitlines() if line.startswith('BUILD')).split()
+    return {
+        'seconds': seconds,
+        'build_seconds': float(timing[1]),
+        'peak_bytes': memory,
+        'extra_disk_bytes': max(0, disk - final),
+    }
+
+
+def gunzip_seconds(paths: list[pathlib.Path]) -> float:
+    start = time.perf_counter()
+    for path in paths:
+        with path.open('rb') as file:
+            subprocess.run(['gzip', '-dc'], stdin=file, stdout=subprocess.DEVNULL, check=True)
+    return time.perf_counter() - start
+
+
+def write_links(folder: pathlib.Path, address: str, paths: list[pathlib.Path]) -> pathlib.Path:
+    folder.mkdir()
+    rows = ['file_name\tcdn_link'] + [f'{path.name}\t{address}/{path.name}' for path in paths]
+    (folder / 'segment_anything_links.txt').write_text('\n'.join(rows))
+    return folder
+
+
+def summarise(runs: list[dict]) -> dict:
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
+
+
+def run(folder: pathlib.Path, num_archives: int, images: int, repeat: int, theirs: bool) -> dict:
+    """Makes the archives, builds them in every way, and gives the medians by way."""
+    local = folder / 'local'
+    paths = archives.make_archives(local, num_archives, images)
+    large = folder / 'large'
+    archives.make_archives(large, 1, 4 * images)
+    total = num_archives * images
+    ways: dict[str, list] = {'ours, links': [], 'ours, files': [], 'ours, 4 x as large': []}
+    floor = []
+    with serve(local) as address:
+        linked = write_links(folder / 'linked', address, paths)
+        for _ in range(repeat):
+            floor.append(gunzip_seconds(paths))
+            ways['ours, links'].append(measure('ours', linked, total))
+            ways['ours, files'].append(measure('ours', local, total))
+            ways['ours, 4 x as large'].append(measure('ours', large, 4 * images))
+        if theirs:
+            ways['TFDS'] = [measure('theirs', linked, total)]
+    results = {way: summarise(runs) for way, runs in ways.items()}
+    results['gzip -dc'] = {'seconds': statistics.median(floor)}
+    return results
+
+
+def make_rows(results: dict) -> list[dict]:
+    ours, files, large = (results[f'ours, {way}'] for way in ('links', 'files', '4 x as large'))
+    floor = results['gzip -dc']['seconds']
+    gigabyte = 1e9
+
+    def row(name, value, target=None, ok=None):
+        return {'name': name, 'value': value, 'target': target, 'ok': ok}
+
+    def at_most(name, value, limit):
+        return row(name, value, f'<= {limit}', value <= limit)
+
+    rows = [
+        row(f'{way}: {key}', value)
+        for way, measured in results.items()
+        for key, value in measured.items()
+    ]
+    if 'TFDS' in results:
+        ratio = results['TFDS']['seconds'] / ours['seconds']
+        rows.append(row('times as fast as TFDS', ratio, '>= 5', ratio >= 5))
+        memory = results['TFDS']['peak_bytes'] / ours['peak_bytes']
+        rows.append(row('TFDS: times the memory of ours', memory))
+    growth = large['peak_bytes'] / files['peak_bytes']
+    return rows + [
+        at_most('process / gzip -dc, links', ours['seconds'] / floor, 1.0),
+        at_most('process / gzip -dc, files', files['seconds'] / floor, 1.0),
+        at_most('build / gzip -dc, links', ours['build_seconds'] / floor, 1.0),
+        at_most('build / gzip -dc, files', files['build_seconds'] / floor, 1.0),
+        at_most('peak memory, GB', ours['peak_bytes'] / gigabyte, 1.0),
+        at_most('memory, archives 4 x as large', growth, 1.15),
+        at_most('disk beyond the output, GB', ours['extra_disk_bytes'] / gigabyte, 0.01),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--archives', type=int, default=4, help='default: %(default)s')
+    parser.add_argument('--images', type=int, default=250, help='in each; default: %(default)s')
+    parser.add_argument('--repeat', type=int, default=3, help='runs of ours; default: %(default)s')
+    parser.add_argument('--no-tfds', action='store_true', help="leave out TFDS's own builder")
+    parser.add_argument('--folder', type=pathlib.Path, help='where to work (default: temporary)')
+    parser.add_argument('--json', type=pathlib.Path, help='also write the rows to this file')
+    arguments = parser.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(dir=arguments.folder))
+    try:
+        results = run(
+            folder, arguments.archives, arguments.images, arguments.repeat, not arguments.no_tfds
+        )
+    finally:
+        shutil.rmtree(folder)
+    rows = make_rows(results)
+    for row in rows:
+        verdict = {None: '', True: 'ok', False: 'MISSED'}[row['ok']]
+        print(f'{row["name"]:40} {row["value"]:16,.3f}  {row["target"] or "":8} {verdict}')
+    if arguments.json:
+        arguments.json.write_text(json.dumps({'rows': rows}, indent=1))
+
+
+if __name__ == '__main__':
+    main()

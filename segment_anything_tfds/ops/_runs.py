@@ -97,7 +97,7 @@ def parse(counts: tf.Tensor, *, name: str) -> Runs:
     stops = tf.where(text.characters < 32)[:, 0]
     digits = stops - tf.concat([[-1], stops[:-1]], 0)
     row_splits = tf.searchsorted(stops, text.splits, out_type=tf.int64)
-    index = _index_in_row(row_splits)
+    index = index_in_row(row_splits)
     lengths = _undo_deltas(_numbers(text, stops, digits), index)
     ends = _cumulative_in_row(lengths, index)
     checks = _parse_checks(text, digits, lengths, ends, row_splits)
@@ -266,7 +266,8 @@ def _right(bits: tf.Tensor, by: tf.Tensor | int) -> tf.Tensor:
     return tf.bitwise.right_shift(bits, tf.cast(by, bits.dtype))
 
 
-def _index_in_row(row_splits: tf.Tensor) -> tf.Tensor:
+def index_in_row(row_splits: tf.Tensor) -> tf.Tensor:
+    """Returns int32 [T], the number of each value within its row."""
     sizes = tf.cast(row_splits[1:] - row_splits[:-1], tf.int32)
     return tf.raw_ops.RaggedRange(starts=0, limits=sizes, deltas=1).rt_dense_values
 

@@ -16,9 +16,12 @@ import tensorflow as tf
 
 from segment_anything_tfds.ops import _runs
 from segment_anything_tfds.ops._device import decode_runs, to_runs
+from segment_anything_tfds.ops._encode import encode
+from segment_anything_tfds.ops._geometry import crop, flip, pad
 from segment_anything_tfds.ops._measure import area, bbox, centroid, is_empty
 from segment_anything_tfds.ops._pairs import intersection_area, iou, nms
 from segment_anything_tfds.ops._sample import sample_points
+from segment_anything_tfds.ops._sets import difference, intersection, union
 
 
 def run_lengths(counts: tf.Tensor) -> tf.RaggedTensor:
@@ -48,12 +51,19 @@ __all__ = [
     'area',
     'bbox',
     'centroid',
+    'crop',
     'decode_runs',
+    'encode',
+    'difference',
+    'flip',
+    'intersection',
     'intersection_area',
     'iou',
     'is_empty',
     'nms',
+    'pad',
     'run_lengths',
     'sample_points',
     'to_runs',
+    'union',
 ]

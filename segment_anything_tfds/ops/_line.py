@@ -45,8 +45,25 @@ def lay_out(
 
 def foreground_before(line: Line, positions: tf.Tensor) -> tf.Tensor:
     """Returns int64, like `positions`: foreground pixels on the line before each position."""
-    run = tf.reshape(
-        tf.searchsorted(line.starts, tf.reshape(positions, [-1]), 'right') - 1, tf.shape(positions)
-    )
+    run = rank(line.starts, positions, side='right') - 1
     end = tf.minimum(positions, tf.gather(line.ends, run))
     return tf.gather(line.before, run) + end - tf.gather(line.starts, run)
+
+
+def rank(values: tf.Tensor, queries: tf.Tensor, *, side: str) -> tf.Tensor:
+    """Counts, for each query, the sorted values that are less (`left`) or not greater (`right`).
+
+    As `tf.searchsorted`, which however fails on no queries in a graph.
+
+    Args:
+      values: [V], sorted.
+      queries: of any shape and the same dtype.
+      side: `'left'` or `'right'`.
+
+    Returns:
+      int64, like `queries`.
+    """
+    bound = tf.raw_ops.LowerBound if side == 'left' else tf.raw_ops.UpperBound
+    flat = tf.reshape(queries, [1, -1])
+    found = bound(sorted_inputs=values[tf.newaxis], values=flat, out_type=tf.int64)
+    return tf.reshape(found, tf.shape(queries))

@@ -198,9 +198,8 @@ def _intersections(line: _line.Line, num_a, num_b, height, *, symmetric=False) -
 def _walk(line: _line.Line, pairs: tf.Tensor, begin: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
     """Returns int64 [P], common pixels of each pair, which lie in positions [begin, stop)."""
     offsets = pairs * line.pixels
-    first = tf.searchsorted(line.ends, _flat(offsets + begin[:, tf.newaxis]), 'right', tf.int64)
-    after = tf.searchsorted(line.starts, _flat(offsets + stop[:, tf.newaxis]), 'left', tf.int64)
-    first, after = tf.reshape(first, [-1, 2]), tf.reshape(after, [-1, 2])
+    first = _line.rank(line.ends, offsets + begin[:, tf.newaxis], side='right')
+    after = _line.rank(line.starts, offsets + stop[:, tf.newaxis], side='left')
     swap = tf.less((after - first)[:, 1], (after - first)[:, 0])
     first = tf.where(swap, first[:, 1], first[:, 0])
     after = tf.where(swap, after[:, 1], after[:, 0])
@@ -208,7 +207,7 @@ def _walk(line: _line.Line, pairs: tf.Tensor, begin: tf.Tensor, stop: tf.Tensor)
     splits = tf.concat([[0], tf.cumsum(after - first)], 0)
 
     def portion(done, sums):
-        upto = tf.searchsorted(splits, splits[done : done + 1] + PORTION, 'right', tf.int64)[0] - 1
+        upto = _line.rank(splits, splits[done] + PORTION, side='right') - 1
         upto = tf.minimum(tf.maximum(upto, done + 1), tf.size(shift, tf.int64))
         part = _walk_portion(line, first[done:upto], after[done:upto], shift[done:upto])
         return upto, tf.concat([sums, part], 0)
@@ -232,7 +231,3 @@ def _walk_portion(line: _line.Line, first, after, shift) -> tf.Tensor:
 def _sums(before: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
     total = tf.pad(tf.cumsum(before[1] - before[0]), [[1, 0]])
     return tf.gather(total, splits[1:]) - tf.gather(total, splits[:-1])
-
-
-def _flat(values: tf.Tensor) -> tf.Tensor:
-    return tf.reshape(values, [-1])

@@ -89,10 +89,10 @@ def _uniform(line: _line.Line, bits: tf.Tensor, foreground: bool) -> tuple[tf.Te
     before, choices = before[:-1, tf.newaxis], (before[1:] - before[:-1])[:, tf.newaxis]
     rank = before + bits % tf.maximum(choices, 1)
     if foreground:
-        run = _last_at_most(line.before, rank)
+        run = _line.rank(line.before, rank, side='right') - 1
         position = tf.gather(line.starts, run) + rank - tf.gather(line.before, run)
     else:
-        run = _last_at_most(line.starts - line.before, rank)
+        run = _line.rank(line.starts - line.before, rank, side='right') - 1
         after = line.before + line.ends - line.starts
         position = rank + tf.gather(after, run)
     return position - offset[:-1, tf.newaxis], tf.broadcast_to(choices > 0, tf.shape(bits))
@@ -122,7 +122,9 @@ def _farthest(line: _line.Line, bits: tf.Tensor, height: tf.Tensor) -> tuple[tf.
     squared = tf.reshape(squared, [-1, RESOLUTION * RESOLUTION])
     largest = tf.reduce_max(squared, 1, keepdims=True)
     equals = tf.cumsum(tf.cast(tf.equal(squared, largest), tf.int64), axis=1)
-    cell = tf.searchsorted(equals, bits % equals[:, -1:] + 1, out_type=tf.int64)
+    cell = tf.raw_ops.LowerBound(
+        sorted_inputs=equals, values=bits % equals[:, -1:] + 1, out_type=tf.int64
+    )
     x = tf.gather(columns, cell % RESOLUTION, batch_dims=1)
     y = tf.gather(rows, cell // RESOLUTION, batch_dims=1)
     return x * height + y, tf.broadcast_to(largest > 0, tf.shape(bits))
@@ -143,15 +145,9 @@ def _vertical_distances(line, last, columns, rows, offset, height) -> tf.Tensor:
     """Returns float32 [row, column], pixels to the nearest one outside in the same column, or 0."""
     top = offset + columns * height
     position = top + rows[:, tf.newaxis]
-    run = _last_at_most(line.starts, position)
+    run = _line.rank(line.starts, position, side='right') - 1
     start = tf.maximum(tf.gather(line.starts, run), top)
     end = tf.minimum(tf.gather(line.ends, run), top + height)
     distance = tf.minimum(position - start + 1, end - position)
     inside = (columns <= last[0]) & (rows <= last[1])[:, tf.newaxis]
     return tf.cast(tf.where(inside, tf.maximum(distance, 0), 0), tf.float32)
-
-
-def _last_at_most(values: tf.Tensor, queries: tf.Tensor) -> tf.Tensor:
-    """Returns int32, like `queries`: index of the last of the sorted values that is not greater."""
-    found = tf.searchsorted(values, tf.reshape(queries, [-1]), side='right') - 1
-    return tf.reshape(found, tf.shape(queries))

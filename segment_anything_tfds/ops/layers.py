@@ -37,7 +37,7 @@ class DecodeRuns(keras.layers.Layer):
 
     def __init__(self, target_size: tuple[int, int], **kwargs):
         _device.check_target_size('layers.DecodeRuns', target_size)
-        super().__init__(trainable=False, **kwargs)
+        super().__init__(**{'trainable': False, **kwargs})
         self.target_size = tuple(target_size)
         self.built = True
 

@@ -111,17 +111,19 @@ def _draw(record, args: argparse.Namespace, side: int | None):
     import numpy as np
 
     from segment_anything_tfds.report import draw
+    from segment_anything_tfds.source import coco_rle
 
     image = _pixels(record)
     scale = min(1.0, (side or max(image.shape)) / max(image.shape[:2]))
     image = np.asarray(draw.fit(image, side or max(image.shape)))
-    rows = record.rows
+    rows, columns = record.rows, record.example.annotations
+    full = (record.json['image']['height'], record.json['image']['width'])
     boxes = np.array([row['bbox'] for row in rows]).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]
     points = np.array([row['point_coords'][0] for row in rows]).reshape(-1, 2)
     return draw.overlay(
         image,
-        _masks(record, image.shape[:2]),
+        coco_rle.decode_resized(columns['counts'], full, image.shape[:2]),
         boxes=boxes * scale if args.boxes else None,
         points=points * scale if args.points else None,
         texts=[f'{row["predicted_iou"]:.2f}' for row in rows] if args.scores else None,
@@ -135,23 +137,6 @@ def _pixels(record):
     from PIL import Image
 
     return np.asarray(Image.open(io.BytesIO(record.jpeg)).convert('RGB'))
-
-
-def _masks(record, size):
-    """All masks, `uint8` [N, height, width], drawn one at a time and reduced to `size`."""
-    import numpy as np
-    from PIL import Image
-
-    from segment_anything_tfds.source import coco_rle
-
-    height, width = record.json['image']['height'], record.json['image']['width']
-    runs = coco_rle.parse(record.example.annotations['counts'])
-    masks = np.zeros([len(record.rows), *size], np.uint8)
-    for i, (start, stop) in enumerate(zip(runs.splits[:-1], runs.splits[1:], strict=True)):
-        values = np.arange(stop - start, dtype=np.uint8) & 1
-        mask = np.repeat(values, runs.lengths[start:stop]).reshape(width, height).T
-        masks[i] = np.asarray(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST))
-    return masks
 
 
 def _page(records: list) -> str:

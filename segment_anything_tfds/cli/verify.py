@@ -1,0 +1,182 @@
+"""`sa1b verify`: are archives whole, and is what they hold sound?"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import multiprocessing
+import os
+import pathlib
+from collections.abc import Iterator, Sequence
+from concurrent import futures
+
+from segment_anything_tfds.cli import reading, terminal
+
+HELP = """\
+read archives or extracted folders to their end, and check all there is to check
+
+Checked: gzip's checksums, the tar, pairs, the structure of each JPEG (--decode: its pixels), each
+record's keys and values, run lengths, areas, boxes; digests where any are known.
+
+  sa1b verify archives
+  sa1b verify sa_000020.tar sa_000021.tar --digests my_archives.md5
+  sa1b verify archives --record my_archives.md5        keep the digests of what is good
+
+An archive is good, doubtful (another number of pairs than SA-1B's 11,186; a digest that differs
+from one that others published) or bad. The exit code is 1 where any is bad.
+"""
+_counter = None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        'paths', nargs='+', metavar='PATH', help='an archive, a folder of archives, or extracted'
+    )
+    terminal.add_archives(parser)
+    parser.add_argument(
+        '--jobs',
+        type=terminal.positive_int,
+        default=os.cpu_count(),
+        metavar='N',
+        help='archives at a time (default: one for each processor)',
+    )
+    parser.add_argument('--decode', action='store_true', help='decode the pixels too (slow)')
+    parser.add_argument(
+        '--digests', metavar='FILE', help='MD5 digests to check against, as `md5sum` writes them'
+    )
+    parser.add_argument(
+        '--record', metavar='FILE', help='add the digests of archives that are not bad'
+    )
+    parser.add_argument(
+        '--expected',
+        type=int,
+        metavar='N',
+        help='pairs that each archive should have; 0 for any number (default: 11186)',
+    )
+    parser.add_argument('--strict', action='store_true', help='take doubtful for bad')
+    parser.add_argument('--report', type=pathlib.Path, metavar='FILE', help='write all as JSON')
+    terminal.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Verifies; returns the exit code."""
+    from segment_anything_tfds.source import checksums, inputs
+
+    units = reading.find(args)
+    if any(isinstance(unit, inputs.Shard) for unit in units):
+        raise terminal.UsageError(
+            'expected archives or extracted folders; got a prepared dataset. '
+            'Its shards have checksums of their own.'
+        )
+    checksums.load(_lists(args))  # what is wrong with a list is said before the work begins
+    reports = []
+    for report in _verify_all(units, args):
+        reports.append(report)
+        if not args.json:
+            _say_problems(report)
+    bad = {'bad', 'doubtful'} if args.strict else {'bad'}
+    _output(reports, args)
+    if args.record:
+        good = {os.path.basename(r.path): r.md5 for r in reports if r.md5 and r.state not in bad}
+        checksums.record(args.record, good)
+    return 1 if any(report.state in bad for report in reports) else 0
+
+
+def _lists(args: argparse.Namespace) -> list[str]:
+    return [args.digests] if args.digests else []
+
+
+def _verify_all(units: Sequence, args: argparse.Namespace) -> Iterator:
+    """Reports, in order, from several processes."""
+    import tqdm
+
+    counter = multiprocessing.get_context('spawn').Value('Q', 0)
+    options = {'lists': _lists(args), 'decode': args.decode, 'expected': args.expected}
+    with (
+        tqdm.tqdm(
+            total=_total_bytes(units), unit='B', unit_scale=True, disable=None, leave=False
+        ) as bar,
+        futures.ProcessPoolExecutor(
+            min(args.jobs, len(units)),
+            mp_context=multiprocessing.get_context('spawn'),
+            initializer=_share,
+            initargs=(counter,),
+        ) as pool,
+    ):
+        running = [pool.submit(verify_one, unit, **options) for unit in units]
+        try:
+            for future in running:
+                while not future.done():
+                    futures.wait([future], timeout=0.2)
+                    bar.update(counter.value - bar.n)
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _share(counter) -> None:
+    global _counter
+    _counter = counter
+
+
+def _count(size: int) -> None:
+    with _counter.get_lock():
+        _counter.value += size
+
+
+def verify_one(unit, *, lists: list[str], decode: bool, expected: int | None):
+    """Verifies one archive, in a process of its own."""
+    from segment_anything_tfds.source import checksums, verify
+
+    expected = verify.EXPECTED_PAIRS if expected is None else expected or None
+    return verify.verify(
+        unit,
+        known=checksums.load(lists),
+        expected_pairs=expected,
+        decode_images=decode,
+        on_bytes=_count if _counter is not None else None,
+    )
+
+
+def _total_bytes(units: Sequence) -> int | None:
+    """Bytes to read, where all are local files."""
+    if all(unit.kind == 'file' and os.path.exists(unit.location) for unit in units):
+        return sum(os.path.getsize(unit.location) for unit in units)
+    return None
+
+
+def _say_problems(report) -> None:
+    for text in [*report.errors, *report.warnings]:
+        terminal.say(text)
+    for text in report.first_faults:
+        if text not in report.errors:
+            terminal.say(text)
+    left = sum(report.faults.values()) - len(report.first_faults)
+    if left > 0:
+        terminal.say(f'{report.archive}: and {left} more faults')
+
+
+def _output(reports: Sequence, args: argparse.Namespace) -> None:
+    content = [dataclasses.asdict(report) for report in reports]
+    if args.report is not None:
+        args.report.write_text(json.dumps(content, indent=2), encoding='utf-8')
+    if args.json:
+        terminal.show(content)
+        return
+    rows = [
+        [
+            report.archive,
+            report.state,
+            report.pairs,
+            report.masks,
+            sum(report.faults.values()),
+            report.digest,
+            terminal.human_bytes(report.bytes),
+            f'{terminal.human_bytes(report.bytes / max(report.seconds, 1e-3))}/s',
+        ]
+        for report in reports
+    ]
+    header = ['archive', 'state', 'pairs', 'masks', 'faults', 'digest', 'bytes', 'rate']
+    print(terminal.table(header, rows))

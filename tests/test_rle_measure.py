@@ -1,13 +1,26 @@
 """Area, boxes and centroids against pycocotools and plain NumPy."""
 
+import doctest
+
 import hypothesis
+import keras
 import numpy as np
 import pytest
 import rle_cases
 import tensorflow as tf
 from pycocotools import mask as coco_mask
 
-from segment_anything_tfds.ops import boxes, rle
+from segment_anything_tfds.ops import (
+    _device,
+    _geometry,
+    _measure,
+    _pairs,
+    _sample,
+    _sets,
+    boxes,
+    layers,
+    rle,
+)
 
 CONVENTIONS = ('coco', 'sa1b', 'xyxy_inclusive')
 settings = hypothesis.settings(deadline=None, max_examples=150)
@@ -143,3 +156,14 @@ def test_convention_must_be_known():
     message = r"rle\.bbox: expected `convention` to be one of 'sa1b', .*; got 'yolo'"
     with pytest.raises(ValueError, match=message):
         rle.bbox(['52203'], [4, 4], convention='yolo')
+
+
+@pytest.mark.parametrize(
+    'module',
+    [_device, _geometry, _measure, _pairs, _sample, _sets, layers],
+    ids=lambda m: m.__name__,
+)
+def test_examples_in_the_documentation(module):
+    names = {'rle': rle, 'layers': layers, 'keras': keras, 'np': np}
+    found = doctest.testmod(module, extraglobs=names)
+    assert found.attempted and not found.failed

@@ -83,9 +83,10 @@ def check_start(block: bytes):
     """
     if _tar.is_header(block):
         return
-    if not block:
+    if not block or (len(block) < _tar.BLOCK and b'\0' in block):
         raise StreamError(
-            'archive_truncated', 'expected a tar; got no bytes at all. Download the archive again.'
+            'archive_truncated',
+            f'expected a tar; got {len(block)} bytes in all. Download the archive again.',
         )
     what = next((w for magic, w in _OTHER_FORMATS.items() if block.startswith(magic)), None)
     if what is None and b'\0' not in block and excerpt(block):

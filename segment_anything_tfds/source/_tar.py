@@ -132,7 +132,7 @@ class TarStream:
         if kind in EMPTY:
             size = 0
         name = extended.get('name') or _name(block)
-        name = name.decode('utf-8', 'backslashreplace')
+        name = name.decode('utf-8', 'replace')
         if kind == 'file' and name.endswith('/'):
             kind = 'directory'
         self._left = size + -size % BLOCK

@@ -69,6 +69,7 @@ class ArchiveReader:
         self._want_digest = want_digest and source.kind != 'folder'
         self._waiting = _waiting.Waiting(spool_budget, spool_dir)
         self._names: dict[tuple[str, str], str] = {}  # every half seen: its member's name
+        self._refused: set[tuple[str, str]] = set()  # halves too large to be read
         self._raw: _chunks.Counted | None = None
         self._background: _chunks.Background | None = None
         self._stream: _tar.TarStream | None = None
@@ -119,6 +120,7 @@ class ArchiveReader:
         self._names[key] = half.name
         limit = IMAGE_LIMIT if half.kind == 'image' else RECORD_LIMIT
         if half.size > limit:
+            self._refused.add(key)
             return self._fault(
                 'member_too_large',
                 f'expected {half.kind}s of at most {limit:,} bytes; got {half.size:,}. '
@@ -141,8 +143,8 @@ class ArchiveReader:
     def _report_unpaired(self):
         for stem, kind in list(self._waiting):
             missing = 'record' if kind == 'image' else 'image'
-            if (stem, missing) in self._names:
-                continue  # it was there, too large to be read, and reported
+            if (stem, missing) in self._refused:
+                continue  # it was there, and its own fault is reported
             self._fault(
                 f'{missing}_missing',
                 f'expected the {missing} of {stem} in the archive; got only its {kind}.',

@@ -85,7 +85,7 @@ def decode_runs(runs: tf.Tensor, size: tf.Tensor, target_size: tuple[int, int]) 
     Example:
       >>> runs = rle.to_runs(['52203'], [4, 4], 6)
       >>> rle.decode_runs(runs, [4, 4], (2, 2)).numpy()[0].tolist()
-      [[0, 0], [0, 1]]
+      [[1, 0], [0, 0]]
     """
     name = 'rle.decode_runs'
     check_target_size(name, target_size)

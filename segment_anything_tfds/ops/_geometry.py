@@ -27,8 +27,8 @@ def flip(counts: tf.Tensor, size: tf.Tensor, *, axis: str = 'horizontal') -> tf.
       tf.errors.InvalidArgumentError: a malformed string, or a size that it does not fill.
 
     Example:
-      >>> rle.flip(['0124'], [2, 3]).numpy()
-      array([b'411'], dtype=object)
+      >>> rle.flip(['33'], [2, 3]).numpy()
+      array([b'021O1'], dtype=object)
     """
     _arguments.choice('rle.flip', 'axis', axis, ('horizontal', 'vertical'))
     runs, height, width = _runs.parse_sized(counts, size, name='rle.flip')
@@ -65,7 +65,7 @@ def crop(counts: tf.Tensor, size: tf.Tensor, crop_box: tf.Tensor) -> tf.Tensor:
 
     Example:
       >>> rle.crop(['52203'], [4, 4], [1, 1, 2, 3]).numpy()
-      array([b'02120'], dtype=object)
+      array([b'02100'], dtype=object)
     """
     runs, height, width = _runs.parse_sized(counts, size, name='rle.crop')
     num_masks = tf.size(runs.row_splits) - 1

@@ -54,7 +54,7 @@ def sample_points(
       tf.errors.InvalidArgumentError: a malformed string, or a size that it does not fill.
 
     Example:
-      >>> points, labels = rle.sample_points(['[1100n0', '`0'], [4, 4], 1, seed=[1, 2])
+      >>> points, labels = rle.sample_points(['52203', '`0'], [4, 4], 1, seed=[1, 2])
       >>> labels.numpy().tolist()
       [[1], [-1]]
     """

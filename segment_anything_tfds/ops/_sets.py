@@ -30,8 +30,8 @@ def union(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
         `b` of different lengths, neither of them 1.
 
     Example:
-      >>> rle.union(['52203'], ['4163'], [4, 4]).numpy()
-      array([b'41112103'], dtype=object)
+      >>> rle.union(['52203'], ['01400000'], [4, 4]).numpy()
+      array([b'0141N02O'], dtype=object)
     """
     return _combine(a, b, size, tf.logical_or, 'rle.union')
 

@@ -32,7 +32,7 @@ class DecodeRuns(keras.layers.Layer):
     Example:
       >>> draw = layers.DecodeRuns((2, 2))
       >>> keras.ops.convert_to_numpy(draw(np.int32([[5, 7, 9, 11]]), np.int32([4, 4]))).tolist()
-      [[[0.0, 0.0], [0.0, 1.0]]]
+      [[[1.0, 0.0], [0.0, 0.0]]]
     """
 
     def __init__(self, target_size: tuple[int, int], **kwargs):

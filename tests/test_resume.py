@@ -195,21 +195,21 @@ def test_changed_choices_are_not_mixed(manual_dir, tmp_path):
 
 
 def _write_until_full(path, examples):
-    for key, _ in examples:
-        if key == 3:
+    for count, _ in enumerate(examples):
+        if count == 2:
             raise OSError(28, 'No space left on device')
 
 
 def test_writer_that_fails_stops_the_rest(tmp_path, monkeypatch):
-    monkeypatch.setattr(spread.tfrecord, 'write_examples', _write_until_full)
+    monkeypatch.setattr(spread.tfrecord, 'write', _write_until_full)
     for shards in (1, 3):
         with pytest.raises(OSError, match='No space'):
-            spread.write('tfrecord', [tmp_path / str(i) for i in range(shards)], [b'x'] * 1000)
+            spread.write('tfrecord', [tmp_path / str(i) for i in range(shards)], [[b'x']] * 1000)
 
 
 def test_error_of_the_examples_reaches_the_caller(tmp_path):
     def examples():
-        yield b'x'
+        yield [b'x']
         raise RuntimeError('broken')
 
     for shards in (1, 3):

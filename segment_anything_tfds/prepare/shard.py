@@ -110,7 +110,7 @@ def _write_shards(
 
 def _serialized_examples(
     reader: archives.ArchiveReader, source: archives.Source, plan: Plan, log: fault_log.FaultLog
-) -> Iterator[bytes]:
+) -> Iterator[list[bytes]]:
     """The examples of an archive. After a fault that fails it, the rest is only checked."""
     reporter = progress.Reporter(plan.staging, source.name)
     for count, example in enumerate(_checked_examples(reader, source, plan, log), start=1):

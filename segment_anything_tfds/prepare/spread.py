@@ -16,11 +16,12 @@ _END = None
 _QUEUED_EXAMPLES = 4
 _POLL_SECONDS = 0.5
 
-_Writer = Callable[[epath.Path, Iterable[tuple[int, bytes]]], object]
+_Pieces = Sequence[bytes]
+_Writer = Callable[[epath.Path, Iterable[_Pieces]], None]
 
 
 def write(
-    file_format: str, paths: Sequence[epath.Path], examples: Iterable[bytes]
+    file_format: str, paths: Sequence[epath.Path], examples: Iterable[_Pieces]
 ) -> tuple[int, ...]:
     """Writes examples to shards.
 
@@ -30,16 +31,16 @@ def write(
     Args:
       file_format: value of a TFDS file format, for example `'tfrecord'`.
       paths: one path a shard.
-      examples: serialised examples.
+      examples: serialised examples, each in pieces.
 
     Returns:
       The number of examples in each shard.
     """
-    write_examples = _writer(file_format)
+    write_shard = _writer(file_format)
     queues = [queue.Queue(_QUEUED_EXAMPLES) for _ in paths]
     with futures.ThreadPoolExecutor(len(paths)) as pool:
         writers = [
-            pool.submit(_write_shard, write_examples, path, iter(q.get, _END))
+            pool.submit(_count_written, write_shard, path, iter(q.get, _END))
             for path, q in zip(paths, queues, strict=True)
         ]
         try:
@@ -57,11 +58,16 @@ def _writer(file_format: str) -> _Writer:
     """TFDS's adapter for the format, except for TFRecord, which needs no TensorFlow here."""
     file_format = file_adapters.FileFormat.from_value(file_format)
     if file_format is file_adapters.FileFormat.TFRECORD:
-        return tfrecord.write_examples
-    return file_adapters.ADAPTER_FOR_FORMAT[file_format].write_examples
+        return tfrecord.write
+    adapter = file_adapters.ADAPTER_FOR_FORMAT[file_format]
+
+    def write_with_adapter(path, examples):
+        adapter.write_examples(path, ((i, b''.join(pieces)) for i, pieces in enumerate(examples)))
+
+    return write_with_adapter
 
 
-def _put(q: queue.Queue, item: bytes | None, writer: futures.Future) -> None:
+def _put(q: queue.Queue, item: _Pieces | None, writer: futures.Future) -> None:
     while not writer.done():
         try:
             q.put(item, timeout=_POLL_SECONDS)
@@ -72,14 +78,14 @@ def _put(q: queue.Queue, item: bytes | None, writer: futures.Future) -> None:
         writer.result()  # the writer stopped early: raise what stopped it
 
 
-def _write_shard(write_examples: _Writer, path: epath.Path, examples: Iterator[bytes]) -> int:
+def _count_written(write_shard: _Writer, path: epath.Path, examples: Iterator[_Pieces]) -> int:
     count = 0
 
-    def keyed():
+    def counted():
         nonlocal count
         for example in examples:
             count += 1
-            yield count, example
+            yield example
 
-    write_examples(path, keyed())
+    write_shard(path, counted())
     return count

@@ -8,7 +8,7 @@ the data; a checksum is a CRC-32C, rotated by 15 bits, plus a constant.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import google_crc32c
 from etils import epath
@@ -16,22 +16,22 @@ from etils import epath
 _MASK_DELTA = 0xA282EAD8
 
 
-def write_examples(path: epath.Path, examples: Iterable[tuple[int, bytes]]) -> None:
-    """Writes examples to a TFRecord file; has the signature of TFDS's file adapters.
+def write(path: epath.Path, records: Iterable[Sequence[bytes]]) -> None:
+    """Writes records to a TFRecord file.
 
     Args:
       path: the file.
-      examples: pairs of a key, which is not written, and the bytes of a record.
+      records: the data of each, in pieces.
     """
     with path.open('wb') as file:
-        for _, example in examples:
-            length = struct.pack('<Q', len(example))
-            file.write(length + _masked_crc(length))
-            file.write(example)
-            file.write(_masked_crc(example))
+        for pieces in records:
+            length = struct.pack('<Q', sum(map(len, pieces)))
+            file.writelines([length, _masked_crc([length]), *pieces, _masked_crc(pieces)])
 
 
-def _masked_crc(data: bytes) -> bytes:
-    crc = google_crc32c.value(data)
+def _masked_crc(pieces: Iterable[bytes]) -> bytes:
+    crc = 0
+    for piece in pieces:
+        crc = google_crc32c.extend(crc, piece)
     rotated = crc >> 15 | crc << 17 & 0xFFFFFFFF
     return struct.pack('<I', rotated + _MASK_DELTA & 0xFFFFFFFF)

@@ -146,11 +146,25 @@ def _cut(splits: np.ndarray, parity: int) -> np.ndarray:
     return (splits + 1 - parity) // 2
 
 
-def encode_runs(runs: Sequence[np.ndarray]) -> list[bytes]:
-    """Compressed strings of run lengths: N arrays of integers of at least 0, zeros first."""
-    if not len(runs):
+def encode_runs(runs: Sequence[Sequence[int]]) -> list[bytes]:
+    """Compressed strings of run lengths.
+
+    Args:
+      runs: N sequences of integers from 0 to 2^32 - 1, zeros first, none of them empty.
+
+    Raises:
+      ValueError: a sequence is empty, or a run is negative or too long.
+    """
+    arrays = [np.asarray(lengths, np.int64) for lengths in runs]
+    for index, lengths in enumerate(arrays):
+        if not lengths.size or lengths.min() < 0 or lengths.max() > MAX_RUN:
+            raise ValueError(
+                f'`coco_rle.encode_runs`: expected `runs` of 1 or more integers from 0 to {MAX_RUN}'
+                f'; got {lengths[:8].tolist()} in `runs[{index}]`.'
+            )
+    if not arrays:
         return []
-    values = np.concatenate([_differences(np.asarray(lengths, np.int64)) for lengths in runs])
+    values = np.concatenate([_differences(lengths) for lengths in arrays])
     characters = np.zeros((MAX_CHARACTERS, len(values)), np.uint8)
     counts = np.zeros(len(values), np.int64)
     active = np.arange(len(values))
@@ -161,13 +175,8 @@ def encode_runs(runs: Sequence[np.ndarray]) -> list[bytes]:
         characters[digit, active] = 48 + low + 32 * more
         counts[active] += 1
         active = active[more]
-    if active.size:
-        raise ValueError(
-            f'`coco_rle.encode_runs`: expected `runs` below 2^32; got differences that take more '
-            f'than {MAX_CHARACTERS} characters.'
-        )
     text = characters.T[np.arange(MAX_CHARACTERS) < counts[:, None]].tobytes()
-    ends = np.cumsum(counts)[np.cumsum([len(lengths) for lengths in runs]) - 1].tolist()
+    ends = np.cumsum(counts)[np.cumsum([len(lengths) for lengths in arrays]) - 1].tolist()
     return [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
 
 

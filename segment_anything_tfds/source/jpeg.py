@@ -87,6 +87,9 @@ def check(data: bytes) -> Header:
 def decode(data: bytes) -> Header:
     """Checks a JPEG as `check` does, then decodes its pixels with Pillow and discards them.
 
+    Finds what a decoder refuses. Damage that decoders paint over in grey passes here, as it does in
+    TensorFlow.
+
     Raises:
       JpegError: as `check`, or the pixels cannot be decoded.
     """

@@ -1,4 +1,4 @@
-"""Every reason for which a record or an annotation can be left out, in one table."""
+"""Every reason for which an archive, an image or an annotation can be left out, in one table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ class Reason:
     """What a reason means.
 
     Attributes:
-      level: `'image'` where the whole image is left out, `'annotation'` where one annotation is.
+      level: what is left out: `'archive'` (the rest of it), `'image'` or `'annotation'`.
       description: the rule that was broken.
     """
 
@@ -24,11 +24,26 @@ def _table(level: str, rules: dict[str, str]) -> dict[str, Reason]:
 
 REASONS: dict[str, Reason] = {
     **_table(
+        'archive',
+        {
+            'archive_empty': 'An archive has at least one image with its record.',
+            'archive_not_tar': 'An archive is a tar, plain or in gzip.',
+            'archive_header': 'The headers of the tar are well formed.',
+            'archive_truncated': 'The archive ends with its end marker.',
+            'archive_corrupt': 'The compressed stream is whole, and its checksum right.',
+            'archive_trailing_data': 'Nothing follows the end of the archive.',
+            'archive_bomb': 'The compressed stream does not expand beyond measure.',
+            'unfinished': 'Reading the archive ended without an error of another kind.',
+        },
+    ),
+    **_table(
         'image',
         {
             'record_missing': 'Every JPEG has a JSON file of the same name.',
             'image_missing': 'Every JSON file has a JPEG of the same name.',
-            'image_id_duplicate': 'Every `image_id` occurs once.',
+            'member_duplicate': 'No two files of an archive have the same name.',
+            'member_too_large': 'JPEGs and JSON files are of a sane size.',
+            'duplicate_image_id': 'Every `image_id` occurs once in an archive.',
             'json_invalid': 'The JSON file parses.',
             'record_keys': 'The JSON has `image` and `annotations` with their documented keys.',
             'image_invalid': '`image_id`, `width` and `height` are integers, `file_name` a string.',

@@ -8,6 +8,7 @@ import http.server
 import random
 import re
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -34,6 +35,7 @@ class Served:
       stalls: how many of the next responses stop in the middle for ever.
       ranges: whether `Range` is honoured; `conditions`: whether `If-Range` is.
       shift: bytes by which `Content-Range` lies.
+      early: bytes before the wanted ones from which a range begins, and says so.
       chunked: whether the size is kept from the client.
       head: whether `HEAD` is answered.
       content_type: as it says.
@@ -52,6 +54,7 @@ class Served:
     ranges: bool = True
     conditions: bool = True
     shift: int = 0
+    early: int = 0
     chunked: bool = False
     head: bool = True
     content_type: str = 'application/x-tar'
@@ -62,7 +65,7 @@ class Served:
 class FaultServer:
     """Serves `objects` by name, and remembers each request as (method, name, Range, bytes sent)."""
 
-    def __init__(self, seed: int = 0):
+    def __init__(self, seed: int = 0, certificate: str | None = None):
         self.objects: dict[str, Served] = {}
         self.requests: list[tuple[str, str, str | None, int]] = []
         self.random = random.Random(seed)
@@ -73,6 +76,11 @@ class FaultServer:
             faults = owner
 
         self._server = _Server(('127.0.0.1', 0), Handler)
+        self._scheme = 'http' if certificate is None else 'https'
+        if certificate is not None:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(certificate)
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True).start()
 
     def serve(self, name: str, body: bytes, **faults) -> str:
@@ -83,7 +91,7 @@ class FaultServer:
     def url(self, name: str, expires: int = VALID_UNTIL) -> str:
         host, port = self._server.server_address
         query = f'ccb=10-5&oh=00_{SECRET}&oe={expires:X}&_nc_sid=0fdd51'
-        return f'http://{host}:{port}/m1/v/{name}?{query}'
+        return f'{self._scheme}://{host}:{port}/m1/v/{name}?{query}'
 
     def sent(self, name: str) -> int:
         """Bytes of bodies sent for an object."""
@@ -171,7 +179,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         if not match or not served.ranges or not self._condition(served):
             return 0, len(served.body)
         end = int(match[2]) + 1 if match[2] else len(served.body)
-        return int(match[1]), min(end, len(served.body))
+        return max(0, int(match[1]) - served.early), min(end, len(served.body))
 
     def _headers(self, served: Served, extra: dict):
         self.send_header('Content-Type', served.content_type)

@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 import os
+import pathlib
 import pickle
 import random
 import tarfile
@@ -17,6 +18,7 @@ import fault_server
 import pytest
 import samples
 import tars
+from etils import epath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -753,6 +755,37 @@ def test_locate_says_what_is_missing(manual_dir):
         archives.locate(manual_dir / 'none', None)
     with pytest.raises(ValueError, match=r'no archive at all .*\(0 archives present in nowhere'):
         archives.locate(None, None)
+
+
+@pytest.fixture
+def as_bucket(monkeypatch):
+    """Reads local paths the way that `gs://` and `s3://` are read."""
+    monkeypatch.setattr(locations, 'open_path', epath.Path)
+
+
+def test_buckets(as_bucket, manual_dir):
+    assert not isinstance(epath.Path(manual_dir), pathlib.Path)
+    found = locations.locate(manual_dir, None)
+    assert [(s.number, s.kind) for s in found] == [
+        (20, 'file'),
+        (21, 'folder'),
+        (22, 'file'),
+        (23, 'folder'),
+    ]
+    (manual_dir / 'sa_000020.tar').write_bytes(tars.zipped(TAR))
+    os.utime(manual_dir / 'sa_000020.tar', (1000, 1000))
+    assert_whole(read(found[0], want_digest=True), IDS)
+    assert found[0].identity() == f'file sa_000020.tar {len(tars.zipped(TAR))} 1000'
+    (manual_dir / 'sa_000023/annotations').mkdir()
+    (manual_dir / 'sa_000023/annotations/sa_5.json').write_bytes(b'{}')
+    result = read(found[3])
+    assert list(result.pairs) == ['sa_5'] and result.error is None
+
+
+def test_paths_of_buckets_go_to_epath():
+    path = locations.open_path('gs://bucket/sa_000020.tar')
+    assert isinstance(path, epath.Path) and os.fspath(path) == 'gs://bucket/sa_000020.tar'
+    assert isinstance(locations.open_path('/x/sa_000020.tar'), pathlib.Path)
 
 
 # Properties.

@@ -171,8 +171,8 @@ def walk(folder: str, stat: bool = True) -> Iterator[tuple[str, str, int, int, o
 
 
 def _kind(path) -> str:
-    if not isinstance(path, pathlib.Path):
-        return 'directory' if path.is_dir() else 'file'
+    if not isinstance(path, pathlib.Path):  # each question to a bucket takes a while
+        return 'file' if _HALF.fullmatch(path.name) or not path.is_dir() else 'directory'
     if path.is_symlink():
         return 'link'
     if path.is_dir():

@@ -15,6 +15,7 @@ from __future__ import annotations
 import tensorflow as tf
 
 from segment_anything_tfds.ops import _runs
+from segment_anything_tfds.ops._decode import decode, decode_resized
 from segment_anything_tfds.ops._device import decode_runs, to_runs
 from segment_anything_tfds.ops._encode import encode
 from segment_anything_tfds.ops._geometry import crop, flip, pad
@@ -52,9 +53,11 @@ __all__ = [
     'bbox',
     'centroid',
     'crop',
+    'decode',
+    'decode_resized',
     'decode_runs',
-    'encode',
     'difference',
+    'encode',
     'flip',
     'intersection',
     'intersection_area',

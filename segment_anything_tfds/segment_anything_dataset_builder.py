@@ -38,6 +38,7 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
         on_error: str = 'fail',
         decode_images: bool = False,
         shards_per_archive: int = 1,
+        digests: str | None = None,
         **kwargs,
     ):
         """Constructs the builder.
@@ -48,24 +49,23 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
             and reports each in `faults.jsonl` beside the dataset.
           decode_images: whether to decode every JPEG fully, besides checking its structure.
           shards_per_archive: how many shards the examples of one archive are spread over.
+          digests: path of a list of MD5 digests, in `md5sum`'s format, that archives have to match.
           **kwargs: `data_dir`, `config`, `version` and `file_format`, as in every TFDS builder.
 
         Raises:
           ValueError: for an unknown `on_error`, a `shards_per_archive` below 1, or a config that
             names no archives.
         """
-        self._options = build.Options(
-            on_error=on_error, decode_images=decode_images, shards_per_archive=shards_per_archive
-        )
+        options = {
+            'on_error': on_error,
+            'decode_images': decode_images,
+            'shards_per_archive': shards_per_archive,
+            'digests': digests,
+        }
+        self._options = build.Options(**options)
         self.BUILDER_CONFIGS = []
         super().__init__(**kwargs)
-        self._original_state = dict(
-            self._original_state,
-            file_format=kwargs.get('file_format'),
-            on_error=on_error,
-            decode_images=decode_images,
-            shards_per_archive=shards_per_archive,
-        )
+        self._original_state |= {'file_format': kwargs.get('file_format'), **options}
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(

@@ -1,5 +1,6 @@
 """The builder, from archives to `tfds.load`."""
 
+import hashlib
 import io
 import json
 import pickle
@@ -254,6 +255,14 @@ def test_rebuilds_when_the_archive_changed(tmp_path):
     samples.write_archive(manual / 'sa_000000.tar', samples.members(1, 7))
     samples.write_archive(manual / 'sa_000001.tar', samples.members(1001, 4))
     assert build(manual, data).info.splits['train'].shard_lengths == [7, 4]
+
+
+def test_digests_that_do_not_match(manual_dir, tmp_path):
+    digests_file = tmp_path / 'MD5SUMS'
+    good = hashlib.md5((manual_dir / 'sa_000000.tar').read_bytes()).hexdigest()
+    digests_file.write_text(f'{good}  sa_000000.tar\n{"0" * 32}  sa_000002.tar\n')
+    with pytest.raises(faults.DataError, match=r'1 of 3.*\n.*sa_000002.*got [0-9a-f]{32}'):
+        build(manual_dir, tmp_path, digests=str(digests_file))
 
 
 def test_equal_builds_have_equal_shards(manual_dir, tmp_path, built):

@@ -16,7 +16,7 @@ from building import REPO, build, digests, run_python
 from segment_anything_tfds.prepare import build as build_lib
 from segment_anything_tfds.prepare import shard, spread, transform
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import archives, faults
+from segment_anything_tfds.source import archives, checksums, faults
 
 _BUILD = """
 import sys
@@ -79,6 +79,7 @@ def _plan(folder: pathlib.Path, **kwargs) -> shard.Plan:
         staging=staging,
         file_format='tfrecord',
         max_examples=None,
+        checksums=checksums.Checksums(),
         **choices | kwargs,
     )
 

@@ -19,7 +19,7 @@ from segment_anything_tfds.prepare import (
     transform,
 )
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import archives, faults, links, selection
+from segment_anything_tfds.source import archives, checksums, faults, links, selection
 
 _ATTEMPTS = 2
 _IGNORED_SETTINGS = ('num_shards', 'min_shard_size', 'max_shard_size', 'nondeterministic_order')
@@ -34,6 +34,7 @@ class Options:
     on_error: str = 'fail'
     decode_images: bool = False
     shards_per_archive: int = 1
+    digests: str | None = None
 
     def __post_init__(self):
         if self.on_error not in ('fail', 'skip'):
@@ -112,7 +113,10 @@ def build_split(
         staging=staging_lib.Staging(str(staging_folder(dataset_dir)), file_format.file_suffix),
         file_format=file_format.value,
         max_examples=download_config.max_examples_per_split,
-        **dataclasses.asdict(options),
+        on_error=options.on_error,
+        decode_images=options.decode_images,
+        shards_per_archive=options.shards_per_archive,
+        checksums=checksums.load([options.digests] if options.digests else []),
     )
     listed = _read_links(manual_dir)
     sources = archives.locate(manual_dir, listed, numbers)

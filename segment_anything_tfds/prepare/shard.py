@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from segment_anything_tfds.prepare import fault_log, progress, serialize, spread
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import annotations, archives, faults, links
+from segment_anything_tfds.source import annotations, archives, checksums, faults, links
 
 _LAYOUT_VERSION = 1
 
@@ -26,6 +26,7 @@ class Plan:
       decode_images: whether to decode every JPEG fully.
       shards_per_archive: how many shards an archive is spread over.
       max_examples: how many examples to take from an archive, None for all.
+      checksums: digests to compare archives with.
     """
 
     staging: staging_lib.Staging
@@ -34,6 +35,7 @@ class Plan:
     decode_images: bool
     shards_per_archive: int
     max_examples: int | None
+    checksums: checksums.Checksums
 
     @property
     def fingerprint(self) -> str:
@@ -90,10 +92,14 @@ def _write_shards(
             stack.enter_context(staging_lib.replacing(plan.staging.shard(source.name, index)))
             for index in range(plan.shards_per_archive)
         ]
-        reader = stack.enter_context(archives.open_archive(source, on_fault=log.add))
+        want_digest = source.name in plan.checksums
+        reader = stack.enter_context(
+            archives.open_archive(source, on_fault=log.add, want_digest=want_digest)
+        )
         shard_examples = spread.write(
             plan.file_format, paths, _serialized_examples(reader, source, plan, log)
         )
+        _compare_digest(source, reader.md5, plan, log)
         if log.counts and plan.on_error == 'fail':
             raise _ArchiveFailed
         shard_bytes = tuple(path.stat().length for path in paths)
@@ -104,8 +110,21 @@ def _write_shards(
         shard_examples=shard_examples,
         shard_bytes=shard_bytes,
         bytes_read=reader.bytes_read,
+        md5=reader.md5,
         faults=dict(log.counts),
     )
+
+
+def _compare_digest(
+    source: archives.Source, md5: str | None, plan: Plan, log: fault_log.FaultLog
+) -> None:
+    if md5 is None:
+        return
+    verdict = plan.checksums.check(source.name, md5)
+    if verdict.level == 'error':
+        log.add(faults.Fault(source.name, 'archive_digest', verdict.detail))
+    elif verdict.level == 'warning':
+        logging.warning('%s', verdict.detail)
 
 
 def _serialized_examples(

@@ -38,6 +38,7 @@ class Sidecar:
       shard_examples: examples in each shard.
       shard_bytes: size of each shard, in bytes.
       bytes_read: bytes of the archive, as stored at the source.
+      md5: digest of the archive, where it was compared with a known one.
       faults: how many records were left out, by reason.
     """
 
@@ -47,6 +48,7 @@ class Sidecar:
     shard_examples: tuple[int, ...]
     shard_bytes: tuple[int, ...]
     bytes_read: int
+    md5: str | None
     faults: dict[str, int]
 
 

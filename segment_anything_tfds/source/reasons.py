@@ -32,6 +32,7 @@ REASONS: dict[str, Reason] = {
             'archive_truncated': 'The archive ends with its end marker.',
             'archive_corrupt': 'The compressed stream is whole, and its checksum right.',
             'archive_trailing_data': 'Nothing follows the end of the archive.',
+            'archive_digest': 'The MD5 of the archive is the one that is listed for it.',
             'archive_bomb': 'The compressed stream does not expand beyond measure.',
             'unfinished': 'Reading the archive ended without an error of another kind.',
         },

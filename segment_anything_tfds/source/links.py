@@ -25,6 +25,7 @@ HOW_TO_GET = (
 )
 _SCHEMES = ('http', 'https')
 _ARCHIVE = re.compile(r'sa_([0-9]{6})\.tar')
+_FILE = re.compile(r'[A-Za-z0-9_-]{1,60}(\.[A-Za-z0-9]{1,4}){1,2}')
 _HEADERS = ('file_name', 'filename', 'file', 'name')
 _MAX_BYTES = 16 * 1024**2
 _MAX_PROBLEMS = 20
@@ -200,13 +201,13 @@ def _is_header(fields: list[str]) -> bool:
 
 
 def _find_problem(fields: list[str], archives: dict[int, Link]) -> str | None:
-    shown = redact(' '.join(fields))
-    shown = repr(shown if len(shown) <= 120 else shown[:117] + '...')
+    shown = ' '.join(map(_show, fields[:4]))
     if len(fields) != 2:
         return f'expected 2 columns, file name and link; got {len(fields)}: {shown}'
     match = _ARCHIVE.fullmatch(fields[0])
     if match is None:
-        return f'expected a file name first; got {shown}' if '://' in fields[0] else None
+        is_name = _FILE.fullmatch(fields[0])
+        return None if is_name else f'expected a file name first; got {shown}'
     if (earlier := archives.get(int(match[1]))) is not None:
         return f'expected each archive once; got {fields[0]} again after line {earlier.line}'
     try:
@@ -215,6 +216,14 @@ def _find_problem(fields: list[str], archives: dict[int, Link]) -> str | None:
     except ValueError:
         valid = False
     return None if valid else f'expected a link that starts with http:// or https://; got {shown}'
+
+
+def _show(field: str) -> str:
+    """A file name as it is; of anything else, which may be part of a link, only its length."""
+    if _FILE.fullmatch(field):
+        return field
+    scheme = re.match('[a-z][a-z0-9+.-]{0,9}://', field)
+    return f'{scheme[0] if scheme else ""}… ({len(field)} characters)'
 
 
 def read_expiry(url: str) -> datetime.datetime | None:

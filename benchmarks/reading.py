@@ -70,9 +70,7 @@ def measure(path: pathlib.Path, url: str, rounds: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--images', type=int, default=250)
-    parser.add_argument(
-        '--path', type=pathlib.Path, help='an archive to read instead of a made one'
-    )
+    parser.add_argument('--path', type=pathlib.Path, help='an archive to read instead')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--json', help='file for the figures')
     args = parser.parse_args()

@@ -9,7 +9,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from segment_anything_tfds.prepare import runner
-from segment_anything_tfds.report import plots, shapes, stats
+from segment_anything_tfds.report import counting, plots, shapes, stats
 
 
 def _hull_area(mask: np.ndarray) -> float:
@@ -186,8 +186,8 @@ def test_from_json_refuses_other_bins():
 def test_pipeline_adds_up_what_its_workers_count(tmp_path):
     path = str(tmp_path / 'stats.json')
     with runner.quiet():
-        found = stats.run([0, 1, 2, 3], _statistics, runner.pipeline(), path)
-        again = stats.run([0, 1, 2, 3], _statistics, runner.pipeline(), path)
+        found = counting.run([0, 1, 2, 3], _statistics, runner.pipeline(), path)
+        again = counting.run([0, 1, 2, 3], _statistics, runner.pipeline(), path)
     expected = _as_text(stats.total(map(_statistics, range(4))))
     assert _as_text(found) == _as_text(again) == expected
     assert json.loads((tmp_path / 'stats.json').read_text())['images'] == 12

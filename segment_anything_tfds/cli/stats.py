@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import functools
 import json
 import pathlib
 import tempfile
@@ -40,7 +39,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--on_error',
         choices=['fail', 'skip'],
         default='fail',
-        help='what to do with a record that breaks a rule (default: %(default)s)',
+        help='where records break rules, they are left out and listed; the exit code is then 1,'
+        ' or with `skip` 0 (default: %(default)s)',
     )
     parser.add_argument('--out', metavar='FILE', help='write the numbers, as JSON; may be remote')
     parser.add_argument('--png', type=pathlib.Path, metavar='FILE', help='write all plots')
@@ -65,11 +65,13 @@ def run(args: argparse.Namespace) -> int:
         parts.append(_count(args))
     statistics = stats.total(parts)
     _write(statistics, args)
+    for text in statistics.first_faults:
+        terminal.say(text)
     if args.json:
-        terminal.show(statistics.to_json())
+        terminal.show(statistics.to_json(), indent=None)
     else:
         _print(statistics)
-    return 0
+    return 1 if statistics.faults and args.on_error == 'fail' else 0
 
 
 def _read(path: str):
@@ -80,31 +82,33 @@ def _read(path: str):
 
 def _count(args: argparse.Namespace):
     from segment_anything_tfds.prepare import runner
-    from segment_anything_tfds.report import stats
+    from segment_anything_tfds.report import counting
 
     units = reading.find(args)
-    count = functools.partial(count_unit, on_error=args.on_error)
     with tempfile.TemporaryDirectory() as folder, runner.quiet():
         path = args.out or f'{folder}/stats.json'
-        return stats.run(units, count, runner.pipeline(options=_beam_options(args)), path)
+        return counting.run(units, count_unit, runner.pipeline(options=_beam_options(args)), path)
 
 
-def count_unit(unit, on_error: str):
+def count_unit(unit):
     """The statistics of one archive or shard; runs in Beam's workers."""
     from segment_anything_tfds.export import records
     from segment_anything_tfds.report import stats
+    from segment_anything_tfds.source import faults
 
-    skipped = reading.Skipped(on_error)
     statistics = stats.Statistics()
-    for record in records.read(unit, on_fault=skipped):
-        image, columns = record.example.image, record.example.annotations
-        statistics.add(
-            (image['height'], image['width']),
-            columns['counts'],
-            columns['predicted_iou'],
-            columns['stability_score'],
-        )
-    statistics.faults.update(skipped.reasons)
+    try:
+        for record in records.read(unit, on_fault=statistics.add_fault):
+            image, columns = record.example.image, record.example.annotations
+            statistics.add(
+                (image['height'], image['width']),
+                columns['counts'],
+                columns['predicted_iou'],
+                columns['stability_score'],
+            )
+    except faults.DataError as error:  # what came before still counts
+        for fault in error.faults:
+            statistics.add_fault(fault)
     return statistics
 
 
@@ -116,7 +120,7 @@ def _beam_options(args: argparse.Namespace):
 
 
 def _write(statistics, args: argparse.Namespace) -> None:
-    if args.out and not args.paths:
+    if args.out and args.merge:
         _save(pathlib.Path(args.out), json.dumps(statistics.to_json()).encode())
     if args.png is None and args.html is None:
         return

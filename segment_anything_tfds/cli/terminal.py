@@ -64,9 +64,9 @@ def complain(text: str) -> None:
     say(f'\x1b[31m{text}\x1b[0m' if sys.stderr.isatty() else text)
 
 
-def show(value: Any) -> None:
+def show(value: Any, indent: int | None = 2) -> None:
     """JSON on the standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False), flush=True)
+    print(json.dumps(value, indent=indent, ensure_ascii=False), flush=True)
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

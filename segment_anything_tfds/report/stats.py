@@ -8,17 +8,17 @@ only. Quantiles are read from histograms, and off by less than the width of a bi
 from __future__ import annotations
 
 import dataclasses
-import json
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from segment_anything_tfds.report import shapes
+from segment_anything_tfds.source import faults
 
 CENTER_BINS = 100
+FAULTS_KEPT = 20
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -77,6 +77,7 @@ class Statistics:
       histograms: by name in `AXES`, int64 [bins + 2].
       sums: by name in `AXES`, the sum of all values.
       faults: what was left out, by reason.
+      first_faults: some of it, for a person.
     """
 
     images: int = 0
@@ -90,6 +91,12 @@ class Statistics:
     histograms: dict[str, np.ndarray] = dataclasses.field(default_factory=_zero_histograms)
     sums: Counter = dataclasses.field(default_factory=Counter)
     faults: Counter = dataclasses.field(default_factory=Counter)
+    first_faults: list[str] = dataclasses.field(default_factory=list)
+
+    def add_fault(self, fault: faults.Fault) -> None:
+        """Counts what is left out."""
+        self.faults[fault.reason] += 1
+        self.first_faults = [*self.first_faults, str(fault)][:FAULTS_KEPT]
 
     def add(
         self,
@@ -142,6 +149,7 @@ class Statistics:
                     getattr(total, field.name).update(value)
                 else:
                     setattr(total, field.name, getattr(total, field.name) + value)
+        total.first_faults = total.first_faults[:FAULTS_KEPT]
         return total
 
     def quantile(self, name: str, share: float) -> float:
@@ -168,6 +176,7 @@ class Statistics:
             'masks': self.masks,
             'empty_masks': self.empty_masks,
             'faults': dict(sorted(self.faults.items())),
+            'first_faults': self.first_faults,
             'masks_per_image': {
                 'mean': self.masks / self.images if self.images else None,
                 'counts': {str(masks): images for masks, images in per_image},
@@ -225,6 +234,7 @@ class Statistics:
                 },
                 sums=Counter({name: content[name]['sum'] for name in AXES}),
                 faults=Counter(content['faults']),
+                first_faults=list(content['first_faults']),
             )
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(
@@ -254,45 +264,3 @@ def total(parts: Iterable[Statistics]) -> Statistics:
     for part in parts:
         result = result + part
     return result
-
-
-def run(
-    units: Sequence[Any], count: Callable[[Any], Statistics], pipeline, path: str
-) -> Statistics:
-    """Counts all units in a Beam pipeline: one partial result a unit, added up as they come.
-
-    Args:
-      units: archives and shards, as `inputs.find` gives them.
-      count: gives the statistics of one unit; picklable.
-      pipeline: a `beam.Pipeline`, not yet run.
-      path: where the workers write the result, as JSON; remote where the workers are.
-
-    Returns:
-      The statistics of all units.
-    """
-    import apache_beam as beam
-    from apache_beam.io import filesystems
-
-    with pipeline:
-        _ = (
-            pipeline
-            | 'Units' >> beam.Create(list(units))
-            | 'Spread' >> beam.Reshuffle()
-            | 'Count' >> beam.Map(count)
-            | 'AddUp' >> beam.CombineGlobally(total)
-            | 'Write' >> beam.Map(_write, path)
-        )
-    with filesystems.FileSystems.open(path) as file:
-        return Statistics.from_json(json.load(file))
-
-
-def _write(statistics: Statistics, path: str) -> None:
-    from apache_beam.io import filesystems
-
-    text = json.dumps(statistics.to_json())
-    temporary = f'{path}.{uuid.uuid4().hex}.part'
-    with filesystems.FileSystems.create(temporary, 'application/json') as file:
-        file.write(text.encode())
-    if filesystems.FileSystems.exists(path):
-        filesystems.FileSystems.delete([path])
-    filesystems.FileSystems.rename([temporary], [path])

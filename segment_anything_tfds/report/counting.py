@@ -1,0 +1,50 @@
+"""Statistics of many archives and shards, counted by Beam."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam.io import filesystems
+
+from segment_anything_tfds.report import stats
+
+
+def run(
+    units: Sequence[Any], count: Callable[[Any], stats.Statistics], pipeline, path: str
+) -> stats.Statistics:
+    """Counts all units in a Beam pipeline: one partial result a unit, added up as they come.
+
+    Args:
+      units: archives and shards, as `inputs.find` gives them.
+      count: gives the statistics of one unit; picklable.
+      pipeline: a `beam.Pipeline`, not yet run.
+      path: where the workers write the result, as JSON; remote where the workers are.
+
+    Returns:
+      The statistics of all units.
+    """
+    with pipeline:
+        _ = (
+            pipeline
+            | 'Units' >> beam.Create(list(units))
+            | 'Spread' >> beam.Reshuffle()
+            | 'Count' >> beam.Map(count)
+            | 'AddUp' >> beam.CombineGlobally(stats.total)
+            | 'Write' >> beam.Map(_write, path)
+        )
+    with filesystems.FileSystems.open(path) as file:
+        return stats.Statistics.from_json(json.load(file))
+
+
+def _write(statistics: stats.Statistics, path: str) -> None:
+    text = json.dumps(statistics.to_json())
+    temporary = f'{path}.{uuid.uuid4().hex}.part'
+    with filesystems.FileSystems.create(temporary, 'application/json') as file:
+        file.write(text.encode())
+    if filesystems.FileSystems.exists(path):
+        filesystems.FileSystems.delete([path])
+    filesystems.FileSystems.rename([temporary], [path])

@@ -1,0 +1,277 @@
+"""The `sa1b` command: how it starts, what it says, and its exit codes."""
+
+import argparse
+import doctest
+import json
+import os
+import pathlib
+import subprocess
+import sys
+import time
+
+import building
+import fault_server
+import numpy as np
+import pytest
+import samples
+from PIL import Image
+
+from segment_anything_tfds.cli import bars, main, terminal
+
+REPO = pathlib.Path(__file__).resolve().parent.parent
+DUMMY_DATA = REPO / 'dummy_data'
+HEAVY = ('tensorflow', 'tensorflow_datasets', 'apache_beam', 'keras', 'matplotlib', 'pandas')
+
+
+def _run(capsys, *args):
+    code = main.main([str(arg) for arg in args])
+    return code, capsys.readouterr()
+
+
+def _links_file(folder, text):
+    (folder / 'links.txt').write_text(text)
+    return folder / 'links.txt'
+
+
+@pytest.mark.parametrize(
+    'args',
+    [
+        ['--help'],
+        ['links', 'FILE'],
+        ['download', '--help'],
+        ['verify', '--help'],
+        ['verify', 'DATA'],
+    ],
+)
+def test_starts_without_tensorflow(tmp_path, args):
+    links = _links_file(tmp_path, f'sa_000020.tar\thttps://a.b/c?oe={fault_server.VALID_UNTIL:X}')
+    args = [{'FILE': str(links), 'DATA': str(DUMMY_DATA)}.get(arg, arg) for arg in args]
+    code = (
+        'import sys\nfrom segment_anything_tfds.cli import main\n'
+        f'code = main.main({args!r})\n'
+        f'loaded = [name for name in {HEAVY!r} if name in sys.modules]\n'
+        'sys.exit(f"loaded {loaded}" if loaded else code)'
+    )
+    environment = dict(os.environ, PYTHONPATH=str(REPO))
+    command = [sys.executable, '-c', code]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize('command', [name for name in main.COMMANDS if main._load(name)])
+def test_help_of_each_command_teaches(command, capsys):
+    code, printed = _run(capsys, command, '--help')
+    assert code == 0 and f'sa1b {command}' in printed.out
+    module = main._load(command)
+    assert module.HELP.strip().splitlines()[0][0].islower(), 'the list of commands shows it'
+
+
+def test_help_lists_all_commands(capsys):
+    code, printed = _run(capsys, '--help')
+    assert code == 0 and 'exit codes: 0 done' in printed.out
+    for name in main.COMMANDS:
+        if main._load(name):
+            assert f'\n    {name} ' in printed.out
+
+
+def test_a_missing_command_does_not_break_the_others(monkeypatch, capsys):
+    monkeypatch.setattr(main, 'COMMANDS', (*main.COMMANDS, 'not_there'))
+    assert _run(capsys, '--help')[0] == 0
+    assert _run(capsys, 'not_there')[0] == 2
+
+
+@pytest.mark.parametrize('args', [[], ['unknown'], ['links'], ['links', 'a', '--wrong']])
+def test_wrong_usage(capsys, args):
+    code, printed = _run(capsys, *args)
+    assert code == 2 and 'usage: sa1b' in printed.err
+
+
+@pytest.mark.parametrize(
+    ('error', 'code'),
+    [
+        (KeyboardInterrupt(), 130),
+        (terminal.UsageError('x'), 2),
+        (FileNotFoundError('x'), 2),
+        (ValueError('x'), 1),
+        (OSError('x'), 1),
+    ],
+)
+def test_exit_codes(monkeypatch, capsys, error, code):
+    def fail(args):
+        raise error
+
+    monkeypatch.setattr(main._load('links'), 'run', fail)
+    assert _run(capsys, 'links', 'file')[0] == code
+
+
+def test_closed_pipe_is_no_error(tmp_path):
+    rows = [f'sa_{n:06d}.tar\thttps://a.b/c?oe=7F000000' for n in range(1000)]
+    links = _links_file(tmp_path, '\n'.join(rows))
+    command = f'{sys.executable} -m segment_anything_tfds links {links} --json | head -c 1'
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, cwd=REPO)
+    assert done.stdout == '{' and 'Error' not in done.stderr
+
+
+def test_docstring_examples():
+    result = doctest.testmod(terminal)
+    assert result.attempted and not result.failed
+
+
+@pytest.mark.parametrize(
+    ('size', 'text'),
+    [(0, '0 B'), (999, '999 B'), (1000, '1.0 kB'), (99_400, '99.4 kB'), (99_600, '100 kB')]
+    + [(999_600, '1.0 MB'), (11_300_000_000, '11.3 GB'), (1.03e13, '10.3 TB'), (5e16, '50000 TB')],
+)
+def test_human_bytes(size, text):
+    assert terminal.human_bytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ('seconds', 'text'),
+    [(0.2, '0 seconds'), (61, '1 minute 1 second'), (3600, '1 hour'), (-259_200, '3 days')],
+)
+def test_human_time(seconds, text):
+    assert terminal.human_time(seconds) == text
+
+
+@pytest.mark.parametrize('text', ['', 'M', '5X', '-1', '0', 'nan', 'inf', '1e999'])
+def test_parse_bytes_refuses_other_things(text):
+    with pytest.raises(argparse.ArgumentTypeError, match=r'expected a size such as 50M'):
+        terminal.parse_bytes(text)
+
+
+def test_bars_on_a_terminal(monkeypatch, capsys):
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True, raising=False)
+    monkeypatch.setenv('TERM', 'xterm')
+    with bars.show(100, 20, '2 archives') as shown:
+        with shown.archive('sa_000020', 60, 20) as advance:
+            advance(20)  # an earlier run left it, and the total counts it already
+            advance(40)
+            assert shown._bars.tasks[0].completed == 60
+            assert shown._bars.tasks[1].completed == 60
+        shown.say('sa_000020: downloaded')
+        assert len(shown._bars.tasks) == 1
+    assert 'sa_000020: downloaded' in capsys.readouterr().err
+
+
+# links
+
+
+def test_links_describes_a_file(tmp_path, capsys):
+    soon, late = int(time.time()) + 3 * 86400 + 60, int(time.time()) + 4 * 86400
+    text = (
+        f'file_name\tcdn_link\nsa_000021.tar\thttps://a.b/c?oh=00_{fault_server.SECRET}&oe={late:X}\n'
+        f'sa_images_ids.txt\thttps://a.b/i\nsa_000020.tar\thttps://a.b/d?oe={soon:x}'
+    )
+    code, printed = _run(capsys, 'links', _links_file(tmp_path, text))
+    assert code == 0
+    lines = dict(line.split('  ', 1) for line in printed.out.splitlines())
+    lines = {key: value.strip() for key, value in lines.items()}
+    assert lines['archives'] == '2: 20-21' and lines['missing'] == '0-19+22-999'
+    assert lines['other rows'] == 'sa_images_ids.txt' and lines['expiry'].startswith('in 3 days')
+    code, printed = _run(capsys, 'links', tmp_path / 'links.txt', '--json', '--archives', '21')
+    found = json.loads(printed.out)
+    assert found['archives'] == 1 and found['other_rows'] == [
+        {'line': 3, 'name': 'sa_images_ids.txt'}
+    ]
+    assert fault_server.SECRET not in printed.out
+
+
+def test_links_that_expired(tmp_path, capsys):
+    ago = int(time.time()) - 3 * 86400 - 60
+    links = _links_file(tmp_path, f'sa_000020.tar\thttps://a.b/d?oe={ago:x}')
+    code, printed = _run(capsys, 'links', links)
+    assert code == 1 and '1 of 1 expired, the first 3 days' in printed.out
+    assert 'Get a new links file from https://ai.meta.com' in printed.out
+
+
+def test_links_asks_for_sizes(tmp_path, capsys):
+    with fault_server.FaultServer() as server:
+        rows = [f'sa_{n:06d}.tar\t{server.serve(f"a{n}", bytes(1000 * n))}' for n in (1, 2)]
+        rows.append(f'sa_000003.tar\t{server.url("none")}')
+        code, printed = _run(capsys, 'links', _links_file(tmp_path, '\n'.join(rows)), '--sizes')
+        assert code == 0 and '3.0 kB in 2 archives' in printed.out
+        assert 'the first is sa_000003' in printed.out and 'status 404' in printed.out
+        assert fault_server.SECRET not in printed.out
+
+
+@pytest.mark.parametrize(
+    ('text', 'message'),
+    [('', 'got an empty file'), ('<html>', 'a web page'), ('sa_000001.tar a b', 'got 3')],
+)
+def test_links_that_are_none(tmp_path, capsys, text, message):
+    code, printed = _run(capsys, 'links', _links_file(tmp_path, text))
+    assert code == 2 and message in printed.err
+
+
+# preview and stats
+
+
+def test_preview_draws_one_image(tmp_path, capsys):
+    samples.write_archives(tmp_path, 1)
+    args = [tmp_path, '--image', '3', '--png', tmp_path / 'a.png']
+    assert _run(capsys, 'preview', *args, '--boxes', '--points', '--scores')[0] == 0
+    decorated = np.asarray(Image.open(tmp_path / 'a.png'))
+    assert _run(capsys, 'preview', *args)[0] == 0
+    plain = np.asarray(Image.open(tmp_path / 'a.png'))
+    assert plain.shape == decorated.shape == (samples.HEIGHT, samples.WIDTH, 3)
+    assert (plain != decorated).any()
+
+
+def test_preview_of_a_prepared_dataset(tmp_path, capsys):
+    samples.write_archives(tmp_path / 'archives', 1)
+    building.build(tmp_path / 'archives', tmp_path / 'prepared')
+    png, html = tmp_path / 'new' / 'a.png', tmp_path / 'new' / 'a.html'
+    args = [tmp_path / 'prepared', '--png', png, '--html', html, '--limit', '3', '--cell', '100']
+    code, printed = _run(capsys, 'preview', *args)
+    assert code == 0 and '3 images' in printed.err
+    assert Image.open(png).width == 12 + 2 * 112 and html.read_text().count('"thumbnail"') == 3
+
+
+def test_preview_refuses(tmp_path, capsys):
+    samples.write_archives(tmp_path, 1)
+    assert _run(capsys, 'preview', tmp_path)[0] == 2
+    code, printed = _run(capsys, 'preview', tmp_path, '--png', 'x.png', '--image', 'sa_99.jpg')
+    assert code == 1 and 'expected sa_99 in' in printed.err
+
+
+def test_stats_of_archives_and_of_shards_agree(tmp_path, capsys):
+    samples.write_archives(tmp_path / 'archives', 2)
+    building.build(tmp_path / 'archives', tmp_path / 'prepared')
+    capsys.readouterr()
+    code, printed = _run(capsys, 'stats', tmp_path / 'archives', '--json')
+    assert code == 0
+    of_archives = json.loads(printed.out)
+    assert of_archives['images'] == 8 and of_archives['masks'] == 24
+    code, printed = _run(
+        capsys, 'stats', tmp_path / 'prepared', '--out', tmp_path / 'b.json', '--archives', '1'
+    )
+    assert code == 0 and '4 images, 12 masks (3.0 an image, 0 empty)' in printed.out
+    args = ['stats', tmp_path / 'archives', '--archives', '0', '--merge', tmp_path / 'b.json']
+    code, printed = _run(capsys, *args, '--json', '--out', tmp_path / 'c.json')
+    merged = json.loads(printed.out)
+    assert code == 0 and merged == json.loads((tmp_path / 'c.json').read_text())
+    for name in ('centers', 'masks_per_image', 'image_sizes'):
+        assert merged[name] == of_archives[name]
+    for name in ('relative_size', 'concavity'):
+        assert merged[name]['counts'] == of_archives[name]['counts']
+        assert merged[name]['mean'] == pytest.approx(of_archives[name]['mean'])
+
+
+def test_stats_writes_plots_and_counts_faults(tmp_path, capsys):
+    pytest.importorskip('matplotlib')
+    files = samples.members(1, 3)
+    files['./sa_2.json'] = b'{'
+    samples.write_archive(tmp_path / 'sa_000000.tar', files)
+    args = ['stats', tmp_path, '--png', tmp_path / 'a.png', '--html', tmp_path / 'a.html']
+    code, printed = _run(capsys, *args)
+    assert code == 1 and 'sa_000000 / sa_2.json: expected JSON' in printed.err
+    code, printed = _run(capsys, *args, '--on_error', 'skip')
+    assert code == 0 and 'left out: 1 json_invalid' in printed.out
+    assert Image.open(tmp_path / 'a.png').width > 1000
+    assert '<b>2</b>images' in (tmp_path / 'a.html').read_text()
+
+
+def test_stats_needs_something(capsys):
+    code, printed = _run(capsys, 'stats')
+    assert code == 2 and 'expected PATH or --merge FILE; got neither' in printed.err

@@ -124,6 +124,10 @@ def build_split(
     driver.take_over(plan.staging, filename_template.data_dir)
     build = _Build(plan, listed, download_config)
     sidecars = build.first_examples(sources) if plan.max_examples else build.all(sources)
+    if not any(sum(sidecar.shard_examples) for sidecar in sidecars):
+        raise faults.DataError(
+            [], f'There is no example without faults in {len(sources)} archives.'
+        )
     split_info = publish.publish(sidecars, plan.staging, filename_template)
     return Summary(sidecars, build.reused, split_info)
 

@@ -18,7 +18,8 @@ class Line(NamedTuple):
 
     Attributes:
       starts, ends: int64 [F + 1], a run each; an empty one in front stands for "none before".
-      before: int64 [F + 1], foreground pixels on the line before each run.
+      before, after: int64 [F + 1], foreground pixels on the line before each run, and to its end.
+      gaps: int64 [F + 1], background pixels on the line before each run.
       low, last: int32 [N, 2], x and y of the first and of the last pixel of each box.
       pixels: int64 scalar, positions of one mask.
     """
@@ -26,6 +27,8 @@ class Line(NamedTuple):
     starts: tf.Tensor
     ends: tf.Tensor
     before: tf.Tensor
+    after: tf.Tensor
+    gaps: tf.Tensor
     low: tf.Tensor
     last: tf.Tensor
     pixels: tf.Tensor
@@ -40,14 +43,15 @@ def lay_out(
     offset = tf.cast(found.rows, tf.int64) * pixels
     starts = tf.pad(offset + tf.cast(found.starts, tf.int64), [[1, 0]])
     ends = tf.pad(offset + tf.cast(found.ends, tf.int64), [[1, 0]])
-    return Line(starts, ends, tf.cumsum(ends - starts, exclusive=True), low, last, pixels)
+    after = tf.cumsum(ends - starts)
+    before = after - (ends - starts)
+    return Line(starts, ends, before, after, starts - before, low, last, pixels)
 
 
 def foreground_before(line: Line, positions: tf.Tensor) -> tf.Tensor:
     """Returns int64, like `positions`: foreground pixels on the line before each position."""
     run = rank(line.starts, positions, side='right') - 1
-    end = tf.minimum(positions, tf.gather(line.ends, run))
-    return tf.gather(line.before, run) + end - tf.gather(line.starts, run)
+    return tf.minimum(positions - tf.gather(line.gaps, run), tf.gather(line.after, run))
 
 
 def rank(values: tf.Tensor, queries: tf.Tensor, *, side: str) -> tf.Tensor:

@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from segment_anything_tfds.ops import _arguments, _checks, _line, _measure, _runs
 
-PORTION = 1 << 20  # runs looked at together: some 100 MB of intermediate tensors at most
+PORTION = 1 << 18  # runs walked together, so that their tensors take some 30 MB
 
 
 def intersection_area(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:

@@ -92,9 +92,8 @@ def _uniform(line: _line.Line, bits: tf.Tensor, foreground: bool) -> tuple[tf.Te
         run = _line.rank(line.before, rank, side='right') - 1
         position = tf.gather(line.starts, run) + rank - tf.gather(line.before, run)
     else:
-        run = _line.rank(line.starts - line.before, rank, side='right') - 1
-        after = line.before + line.ends - line.starts
-        position = rank + tf.gather(after, run)
+        run = _line.rank(line.gaps, rank, side='right') - 1
+        position = rank + tf.gather(line.after, run)
     return position - offset[:-1, tf.newaxis], tf.broadcast_to(choices > 0, tf.shape(bits))
 
 

@@ -1,8 +1,8 @@
 """SAM as a Keras model that trains: many prompts an image, masks chosen by the least loss.
 
-KerasHub's `SAMImageSegmenter` is built for inference (its `fit` raises NotImplementedError) and takes
-one object an image. `PromptableSegmenter` wraps it: the image is encoded once, K prompts are decoded,
-and `compile`, `fit`, `evaluate`, `predict` and `save` are Keras's own.
+KerasHub's `SAMImageSegmenter` is built for inference (its `fit` raises NotImplementedError) and
+takes one object an image. `PromptableSegmenter` wraps it: the image is encoded once, K prompts are
+decoded, and `compile`, `fit`, `evaluate`, `predict` and `save` are Keras's own.
 """
 
 from __future__ import annotations
@@ -26,15 +26,16 @@ class PromptableSegmenter(keras.Model):
 
     | name | shape | |
     |---|---|---|
-    | `image` | [B, H, W, 3] | RGB, 0 to 255, any dtype; normalised here with SAM's mean and deviation |
+    | `image` | [B, H, W, 3] | RGB, 0 to 255, any dtype; normalised here |
     | `point_coords` | [B, K, P, 2] | x, y in pixels of the image |
     | `point_labels` | [B, K, P] | 1 foreground, 0 background, -1 padding |
     | `boxes_xyxy`, `has_box` | [B, K, 4], [B, K] | optional; a box counts where `has_box` is 1 |
     | `mask_input`, `has_mask_input` | [B, K, h, w], [B, K] | optional; logits of an earlier mask |
 
     Outputs, a dict: `masks` logits [B, K, M, h, w] with h = H / 4, `iou_pred` [B, K, M], and
-    `candidates` float [B, K, M], 1 where an output may be chosen: the multimask outputs (1 to M - 1)
-    for a single click, the first for every other prompt, as SAM does. Other keys are ignored.
+    `candidates` float [B, K, M], 1 where an output may be chosen: the multimask outputs (1 to
+    M - 1) for a single click, the first for every other prompt, as SAM does. Other keys are
+    ignored.
 
     Args:
       segmenter: a `keras_hub.models.SAMImageSegmenter`, or its `SAMBackbone`.
@@ -130,7 +131,7 @@ class PromptableSegmenter(keras.Model):
           prompts: the inputs of the model.
           truth: true masks [B, K, h, w], in 0 to 1.
           outputs: what the model gave for these prompts.
-          point: float [B, K, 2] (x, y) in pixels of the masks; drawn from the error where not given.
+          point: float [B, K, 2] (x, y) in pixels of the masks; drawn from the error if not given.
           label: int [B, K] of that point.
 
         Returns:
@@ -188,8 +189,8 @@ class PromptableSegmenter(keras.Model):
     def _embed_corners(self, prompts):
         """Two tokens a box, [B K, 2, C]; padding where there is no box.
 
-        Not through `SAMPromptEncoder(boxes=...)`: its product of [N, 1, 2, 2] with [2, C] writes out
-        of bounds in TensorFlow 2.21 with oneDNN, and it cannot leave single boxes out.
+        Not through `SAMPromptEncoder(boxes=...)`: its product of [N, 1, 2, 2] with [2, C] writes
+        out of bounds in TensorFlow 2.21 with oneDNN, and it cannot leave single boxes out.
         """
         encoder = self.backbone.prompt_encoder
         corners = ops.reshape(_flat(prompts['boxes_xyxy'], 2), (-1, 2, 2))

@@ -96,7 +96,7 @@ def try_links(data: bytes) -> str:
     try:
         found = links.parse(data.decode('utf-8', 'replace'))
     except ValueError as error:
-        if 'SECRET' in str(error):
+        if '=00_SECRET' in str(error):
             raise AssertionError('a signed query was shown') from error
         return 'refused'
     return 'accepted' if len(found.archives) == 2 else 'accepted in part'

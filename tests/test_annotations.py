@@ -192,7 +192,7 @@ ANNOTATION_FAULTS = [
     ('segmentation_invalid', (*ROW, 'segmentation'), [[1, 2, 3, 4]], r'object of `size` and'),
     ('segmentation_invalid', (*ROW, 'segmentation'), {'counts': '0'}, r'object of `size` and'),
     ('segmentation_invalid', (*ROW, 'segmentation', 'x'), 1, r'object of `size` and'),
-    ('segmentation_invalid', (*ROW, 'segmentation', 'counts'), 5, r'object of `size` and'),
+    ('rle_uncompressed', (*ROW, 'segmentation', 'counts'), 5, r'compressed string; got 5'),
     ('rle_uncompressed', (*ROW, 'segmentation', 'counts'), [5400], r'string; got \[5400\]'),
     ('segmentation_size_mismatch', (*ROW, 'segmentation', 'size'), [W, H], r'got \[90, 60\]'),
     ('segmentation_size_mismatch', (*ROW, 'segmentation', 'size'), [60.0, W], r'got \[60\.0, 90'),

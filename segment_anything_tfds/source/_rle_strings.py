@@ -69,7 +69,7 @@ def parse(counts: Sequence[bytes]) -> Runs:
     joined = b''.join(counts)
     data = np.frombuffer(joined, np.uint8) - np.uint8(48)
     ends = np.cumsum(lengths)
-    problems = _find_problems(data, ends)
+    problems = _find_problems(data, lengths, ends)
     if problems:
         return _parse_others(counts, problems)
     values, splits = _read_numbers(joined, data, ends)
@@ -83,9 +83,9 @@ def parse(counts: Sequence[bytes]) -> Runs:
     return Runs(values, splits, problems)
 
 
-def _find_problems(data: np.ndarray, ends: np.ndarray) -> dict[int, str]:
+def _find_problems(data: np.ndarray, lengths: np.ndarray, ends: np.ndarray) -> dict[int, str]:
     """Strings with wrong characters or no proper end; `data` is their characters - 48."""
-    problems = dict.fromkeys(np.flatnonzero(np.diff(ends, prepend=0) == 0).tolist())
+    problems = dict.fromkeys(np.flatnonzero(lengths == 0).tolist())
     if data.size:
         problems.update(dict.fromkeys(np.flatnonzero(data[ends - 1] & 32).tolist()))
     problems = dict.fromkeys(problems, 'rle_unfinished')
@@ -113,7 +113,7 @@ def _read_numbers(
     positions = np.flatnonzero(data > 31)
     numbers = positions - np.arange(len(positions))
     payload = data[positions] & 31
-    level = np.flatnonzero(np.diff(numbers, append=-1))
+    level = np.flatnonzero(data[positions + 1] < 32)
     for _ in range(MAX_CHARACTERS - 1):
         if not level.size:
             break

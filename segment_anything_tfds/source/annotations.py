@@ -247,25 +247,20 @@ def _read_floats(rows: _Rows) -> None:
 
 def _read_segmentations(rows: _Rows, height: int, width: int) -> None:
     values = rows.values('segmentation')
-    good = [
-        type(value) is dict
-        and value.keys() == SEGMENTATION_KEYS
-        and type(value['counts']) in (str, list)
-        for value in values
-    ]
+    good = [type(value) is dict and value.keys() == SEGMENTATION_KEYS for value in values]
     rule = '`segmentation` to be an object of `size` and `counts`'
     rows.require(good, 'segmentation_invalid', rule, values)
 
-    counts = [row['segmentation']['counts'] for row in rows.rows]
+    counts = [value['counts'] for value in rows.values('segmentation')]
     good = [type(value) is str for value in counts]
     rows.require(good, 'rle_uncompressed', '`counts` to be a compressed string', counts)
 
     size = [height, width]
-    sizes = [row['segmentation']['size'] for row in rows.rows]
+    sizes = [value['size'] for value in rows.values('segmentation')]
     good = [value == size and type(value[0]) is type(value[1]) is int for value in sizes]
     rows.require(good, 'segmentation_size_mismatch', f'`size` to be {size}', sizes)
 
-    counts = [row['segmentation']['counts'] for row in rows.rows]
+    counts = [value['counts'] for value in rows.values('segmentation')]
     rows.columns['counts'] = [value.encode('utf-8', 'surrogatepass') for value in counts]
     rows.columns['size'] = np.full((len(rows.rows), 2), size, np.uint64)
     rows.drop(_judge_masks(rows.columns['counts'], rows.values('area'), height * width))

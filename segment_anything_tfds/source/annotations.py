@@ -7,17 +7,14 @@ first broken rule; a fault of the image leaves out the image.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
-import math
 import os
-import reprlib
 from typing import Any
 
 import numpy as np
 import orjson
 
-from segment_anything_tfds.source import coco_rle, faults, jpeg
+from segment_anything_tfds.source import _rows, coco_rle, faults, jpeg
 
 RECORD_KEYS = frozenset({'image', 'annotations'})
 IMAGE_KEYS = frozenset({'image_id', 'width', 'height', 'file_name'})
@@ -42,10 +39,6 @@ _FLOATS = {
     'predicted_iou': ((), 'a finite number'),
     'stability_score': ((), 'a finite number'),
 }
-_MAX_EXACT = 2**53
-_REPR = reprlib.Repr()
-_REPR.maxlist = _REPR.maxdict = 8
-_REPR.maxstring = _REPR.maxother = 80
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +95,7 @@ def check(
     except _ImageError as error:
         reason, detail, member = error.fault
         return None, [faults.Fault(archive, reason, detail, member)]
-    rows = _Rows(content['annotations'], archive, record_name)
+    rows = _rows.Rows(content['annotations'], archive, record_name)
     _require_keys(rows)
     _read_integers(rows)
     _read_floats(rows)
@@ -112,52 +105,20 @@ def check(
     return Example({'content': image, **fields}, rows.columns), rows.faults
 
 
-class _Rows:
-    """Annotations in which no fault has been found yet, and the columns read from them."""
-
-    def __init__(self, annotations: list, archive: str, member: str):
-        self.rows = annotations
-        self.columns: dict[str, Any] = {}
-        self.faults: list[faults.Fault] = []
-        self._indices = list(range(len(annotations)))
-        self._archive, self._member = archive, member
-
-    def values(self, key: str) -> list:
-        return [row[key] for row in self.rows]
-
-    def require(self, good: list[bool], reason: str, rule: str, values: list) -> None:
-        """Leaves out rows that are not `good`; `rule` and the row of `values` say why."""
-        if False in good:
-            bad = (n for n, is_good in enumerate(good) if not is_good)
-            self.drop({n: (reason, f'expected {rule}; got {_shorten(values[n])}') for n in bad})
-
-    def drop(self, verdicts: dict[int, tuple[str, str]]) -> None:
-        """Leaves out rows, by position, with a reason and a detail each."""
-        for n in sorted(verdicts):
-            reason, detail = verdicts[n]
-            number = self.rows[n].get('id') if isinstance(self.rows[n], dict) else None
-            detail = f'annotations[{self._indices[n]}]: {detail}'
-            number = number if _is_uint64(number) else None
-            fault = faults.Fault(self._archive, reason, detail, self._member, number)
-            self.faults.append(fault)
-        kept = [n for n in range(len(self.rows)) if n not in verdicts]
-        self.rows = [self.rows[n] for n in kept]
-        self._indices = [self._indices[n] for n in kept]
-        for name, column in self.columns.items():
-            is_list = isinstance(column, list)
-            self.columns[name] = [column[n] for n in kept] if is_list else column[kept]
-
-
 def _parse_record(record: bytes, name: str) -> dict:
     try:
         content = _load_json(record)
     except (ValueError, RecursionError) as error:
-        text = 'JSON nested too deep' if isinstance(error, RecursionError) else _shorten(str(error))
+        text = (
+            'JSON nested too deep'
+            if isinstance(error, RecursionError)
+            else _rows.shorten(str(error))
+        )
         raise _ImageError('json_invalid', f'expected JSON; got {text}', name) from None
     _check_keys(content, RECORD_KEYS, 'the record', name)
     _check_keys(content['image'], IMAGE_KEYS, '`image`', name)
     if type(content['annotations']) is not list:
-        got = _shorten(content['annotations'])
+        got = _rows.shorten(content['annotations'])
         raise _ImageError('record_keys', f'expected `annotations` to be a list; got {got}', name)
     return content
 
@@ -178,10 +139,12 @@ def _check_keys(content: Any, keys: frozenset, what: str, name: str) -> None:
 def _describe_keys(content: Any, keys: frozenset) -> str:
     rule = f'to have the keys {", ".join(sorted(keys))}; got '
     if type(content) is not dict:
-        return rule + _shorten(content)
+        return rule + _rows.shorten(content)
     missing, extra = sorted(keys - content.keys()), sorted(content.keys() - keys)
     parts = [
-        f'{word} {_shorten(found)}' for word, found in (('no', missing), ('also', extra)) if found
+        f'{word} {_rows.shorten(found)}'
+        for word, found in (('no', missing), ('also', extra))
+        if found
     ]
     return rule + ' and '.join(parts)
 
@@ -190,8 +153,8 @@ def _check_image(
     fields: dict, image: bytes, image_name: str, record_name: str, decode: bool
 ) -> dict:
     for key in ('height', 'image_id', 'width'):
-        if not _is_uint64(fields[key]):
-            detail = f'expected `{key}` to be {_UINT64_RULE}; got {_shorten(fields[key])}'
+        if not _rows.is_uint64(fields[key]):
+            detail = f'expected `{key}` to be {_UINT64_RULE}; got {_rows.shorten(fields[key])}'
             raise _ImageError('image_invalid', detail, record_name)
     height, width, file_name = fields['height'], fields['width'], fields['file_name']
     if height < 1 or width < 1:
@@ -199,7 +162,7 @@ def _check_image(
         raise _ImageError('image_size_invalid', detail, record_name)
     if type(file_name) is not str or file_name.lower() != image_name.lower():
         is_text = type(file_name) is str
-        detail = f'expected `file_name` to be {image_name!r}; got {_shorten(file_name)}'
+        detail = f'expected `file_name` to be {image_name!r}; got {_rows.shorten(file_name)}'
         raise _ImageError('file_name_mismatch' if is_text else 'image_invalid', detail, record_name)
     try:
         header = (jpeg.decode if decode else jpeg.check)(image)
@@ -214,7 +177,7 @@ def _check_image(
     return {key: fields[key] for key in ('file_name', 'height', 'image_id', 'width')}
 
 
-def _require_keys(rows: _Rows) -> None:
+def _require_keys(rows: _rows.Rows) -> None:
     good = [type(row) is dict and row.keys() == ANNOTATION_KEYS for row in rows.rows]
     if False in good:
         described = [_describe_keys(row, ANNOTATION_KEYS) for row in rows.rows]
@@ -223,10 +186,10 @@ def _require_keys(rows: _Rows) -> None:
         rows.drop({n: ('annotation_keys', details[n]) for n in bad})
 
 
-def _read_integers(rows: _Rows) -> None:
+def _read_integers(rows: _rows.Rows) -> None:
     for key in ('id', 'area'):
         values = rows.values(key)
-        good = [_is_uint64(value) for value in values]
+        good = [_rows.is_uint64(value) for value in values]
         rows.require(good, f'{key}_invalid', f'`{key}` to be {_UINT64_RULE}', values)
         rows.columns[key] = np.array(rows.values(key), np.uint64)
     ids = rows.values('id')
@@ -236,16 +199,16 @@ def _read_integers(rows: _Rows) -> None:
         rows.require(good, 'id_duplicate', '`id` to occur once in an image', ids)
 
 
-def _read_floats(rows: _Rows) -> None:
+def _read_floats(rows: _rows.Rows) -> None:
     for key, (shape, rule) in _FLOATS.items():
         values = rows.values(key)
-        table = _to_table(values, shape)
+        table = _rows.to_table(values, shape)
         rows.columns[key] = table.reshape(-1, *shape)
         good = np.isfinite(table).all(axis=1).tolist()
         rows.require(good, f'{key}_invalid', f'`{key}` to be {rule}', values)
 
 
-def _read_segmentations(rows: _Rows, height: int, width: int) -> None:
+def _read_segmentations(rows: _rows.Rows, height: int, width: int) -> None:
     values = rows.values('segmentation')
     good = [type(value) is dict and value.keys() == SEGMENTATION_KEYS for value in values]
     rule = '`segmentation` to be an object of `size` and `counts`'
@@ -271,7 +234,7 @@ def _judge_masks(counts: list[bytes], areas: list[int], num_pixels: int) -> dict
     runs = coco_rle.parse(counts)
     sums, found = (column.tolist() for column in runs.sums())
     verdicts = {
-        n: (slug, f'`counts`: {coco_rle.PROBLEMS[slug]}; got {_shorten(counts[n])}')
+        n: (slug, f'`counts`: {coco_rle.PROBLEMS[slug]}; got {_rows.shorten(counts[n])}')
         for n, slug in runs.problems.items()
     }
     for n, (total, expected, area) in enumerate(zip(sums, found, areas, strict=True)):
@@ -286,7 +249,7 @@ def _judge_masks(counts: list[bytes], areas: list[int], num_pixels: int) -> dict
     return verdicts
 
 
-def _normalize_boxes(rows: _Rows, name: str, height: int, width: int) -> None:
+def _normalize_boxes(rows: _rows.Rows, name: str, height: int, width: int) -> None:
     """[x, y, w, h] in pixels to [ymin, xmin, ymax, xmax] relative, as TFDS computes it."""
     xywh = rows.columns[name]
     with np.errstate(over='ignore'):
@@ -296,34 +259,3 @@ def _normalize_boxes(rows: _Rows, name: str, height: int, width: int) -> None:
     good = ((yxyx >= 0) & (yxyx <= 1)).all(axis=1) & (yxyx[:, :2] <= yxyx[:, 2:]).all(axis=1)
     rule = f'`{name}` within {width} x {height} pixels (width x height), no side negative'
     rows.require(good.tolist(), f'{name}_outside', rule, rows.values(name))
-
-
-def _to_table(values: list, shape: tuple[int, ...]) -> np.ndarray:
-    """float64 [N, numbers of `shape`]; a row of anything but plain numbers becomes NaN."""
-    length = math.prod(shape)
-    if shape == ():
-        values = [[value] for value in values]
-    elif len(shape) == 2:
-        values = [v[0] if type(v) is list and len(v) == shape[0] == 1 else None for v in values]
-    lists = {*map(type, values)} <= {list} and {*map(len, values)} <= {length}
-    flat = list(itertools.chain.from_iterable(values)) if lists else None
-    if flat is None or not {*map(type, flat)} <= {float}:
-        empty = [math.nan] * length
-        flat = [x for value in values for x in (value if _are_numbers(value, length) else empty)]
-    return np.array(flat, np.float64).reshape(-1, length)
-
-
-def _are_numbers(value: Any, length: int) -> bool:
-    return (
-        type(value) is list
-        and len(value) == length
-        and all(type(x) is float or (type(x) is int and abs(x) <= _MAX_EXACT) for x in value)
-    )
-
-
-def _is_uint64(value: Any) -> bool:
-    return type(value) is int and 0 <= value < 2**64
-
-
-def _shorten(value: Any) -> str:
-    return _REPR.repr(value)

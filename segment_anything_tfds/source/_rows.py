@@ -1,0 +1,84 @@
+"""Annotations of one record on their way into columns, and the plain checks of their values."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import reprlib
+from typing import Any
+
+import numpy as np
+
+from segment_anything_tfds.source import faults
+
+_MAX_EXACT = 2**53
+_REPR = reprlib.Repr()
+_REPR.maxlist = _REPR.maxdict = 8
+_REPR.maxstring = _REPR.maxother = 80
+
+
+class Rows:
+    """Annotations in which no fault has been found yet, and the columns read from them."""
+
+    def __init__(self, annotations: list, archive: str, member: str):
+        self.rows = annotations
+        self.columns: dict[str, Any] = {}
+        self.faults: list[faults.Fault] = []
+        self._indices = list(range(len(annotations)))
+        self._archive, self._member = archive, member
+
+    def values(self, key: str) -> list:
+        return [row[key] for row in self.rows]
+
+    def require(self, good: list[bool], reason: str, rule: str, values: list) -> None:
+        """Leaves out rows that are not `good`; `rule` and the row of `values` say why."""
+        if False in good:
+            bad = (n for n, is_good in enumerate(good) if not is_good)
+            self.drop({n: (reason, f'expected {rule}; got {shorten(values[n])}') for n in bad})
+
+    def drop(self, verdicts: dict[int, tuple[str, str]]) -> None:
+        """Leaves out rows, by position, with a reason and a detail each."""
+        for n in sorted(verdicts):
+            reason, detail = verdicts[n]
+            number = self.rows[n].get('id') if isinstance(self.rows[n], dict) else None
+            detail = f'annotations[{self._indices[n]}]: {detail}'
+            number = number if is_uint64(number) else None
+            fault = faults.Fault(self._archive, reason, detail, self._member, number)
+            self.faults.append(fault)
+        kept = [n for n in range(len(self.rows)) if n not in verdicts]
+        self.rows = [self.rows[n] for n in kept]
+        self._indices = [self._indices[n] for n in kept]
+        for name, column in self.columns.items():
+            is_list = isinstance(column, list)
+            self.columns[name] = [column[n] for n in kept] if is_list else column[kept]
+
+
+def to_table(values: list, shape: tuple[int, ...]) -> np.ndarray:
+    """float64 [N, numbers of `shape`]; a row of anything but plain numbers becomes NaN."""
+    length = math.prod(shape)
+    if shape == ():
+        values = [[value] for value in values]
+    elif len(shape) == 2:
+        values = [v[0] if type(v) is list and len(v) == shape[0] == 1 else None for v in values]
+    lists = {*map(type, values)} <= {list} and {*map(len, values)} <= {length}
+    flat = list(itertools.chain.from_iterable(values)) if lists else None
+    if flat is None or not {*map(type, flat)} <= {float}:
+        empty = [math.nan] * length
+        flat = [x for value in values for x in (value if _are_numbers(value, length) else empty)]
+    return np.array(flat, np.float64).reshape(-1, length)
+
+
+def _are_numbers(value: Any, length: int) -> bool:
+    return (
+        type(value) is list
+        and len(value) == length
+        and all(type(x) is float or (type(x) is int and abs(x) <= _MAX_EXACT) for x in value)
+    )
+
+
+def is_uint64(value: Any) -> bool:
+    return type(value) is int and 0 <= value < 2**64
+
+
+def shorten(value: Any) -> str:
+    return _REPR.repr(value)

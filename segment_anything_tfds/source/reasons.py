@@ -10,7 +10,8 @@ class Reason:
     """What a reason means.
 
     Attributes:
-      level: what is left out: `'archive'` (the rest of it), `'image'` or `'annotation'`.
+      level: what is left out: `'archive'` (the rest of it), `'image'` or `'annotation'`; or
+        `'run'`: the archive waits for the next run, in either mode.
       description: the rule that was broken.
     """
 
@@ -34,9 +35,9 @@ REASONS: dict[str, Reason] = {
             'archive_trailing_data': 'Nothing follows the end of the archive.',
             'archive_digest': 'The MD5 of the archive is the one that is listed for it.',
             'archive_bomb': 'The compressed stream does not expand beyond measure.',
-            'unfinished': 'Reading the archive ended without an error of another kind.',
         },
     ),
+    **_table('run', {'unfinished': 'The archive could be fetched, and its shard be written.'}),
     **_table(
         'image',
         {
@@ -83,3 +84,29 @@ REASONS: dict[str, Reason] = {
         },
     ),
 }
+_INTRODUCTION = """\
+With `on_error='fail'` (the default) an archive with any of these faults fails, and one error at the
+end lists them all. With `on_error='skip'` what has a fault is left out, written to a report with
+archive, member and annotation, and counted by its reason. An annotation is left out at the first
+rule that it breaks, in the order of this table."""
+_CONSEQUENCES = {
+    'archive': 'The rest of the archive is left out',
+    'image': 'The image is left out',
+    'annotation': 'The annotation is left out',
+    'run': 'The archive waits for the next run, whatever `on_error` says',
+}
+
+
+def to_markdown() -> str:
+    """The table for the documentation, one section a level."""
+    lines = ['# What can be wrong with the data', '', _INTRODUCTION]
+    for level, consequence in _CONSEQUENCES.items():
+        lines += ['', f'## {consequence}', '', '| reason | rule that was broken |', '|---|---|']
+        lines += [
+            f'| `{slug}` | {r.description} |' for slug, r in REASONS.items() if r.level == level
+        ]
+    return '\n'.join(lines) + '\n'
+
+
+if __name__ == '__main__':
+    print(to_markdown(), end='')

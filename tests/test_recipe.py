@@ -1,0 +1,223 @@
+"""Recipes on the dummy data: shapes, filters, prompts, determinism."""
+
+import dataclasses
+import pathlib
+
+import building
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from segment_anything_tfds import training
+from segment_anything_tfds.ops import rle
+
+DUMMY = pathlib.Path(__file__).resolve().parent.parent / 'dummy_data'
+SMALL = {'image_size': 128, 'mask_size': 64, 'num_masks': 6}
+
+
+@pytest.fixture(scope='module')
+def dataset(tmp_path_factory):
+    """The dummy data, prepared for real; JPEGs as bytes."""
+    built = building.build(DUMMY, tmp_path_factory.mktemp('data'))
+    return built.as_dataset(split='train', decoders=training.Recipe().decoders).cache()
+
+
+def _all_on(name='sam', **changes):
+    fields = {
+        'num_points': (1, 3),
+        'num_background_points': (0, 2),
+        'stored_point_probability': 0.3,
+        'mask_input_probability': 0.5,
+        'flip_probability': 0.5,
+        'point_probability': 0.4,
+        'box_probability': 0.4,
+    }
+    return training.recipes.get(name, **{**SMALL, **fields, **changes})
+
+
+def _equal(a, b):
+    tf.nest.map_structure(np.testing.assert_array_equal, a, b)
+
+
+def _differ(a, b):
+    pairs = zip(tf.nest.flatten(a), tf.nest.flatten(b), strict=True)
+    return any((np.asarray(x) != np.asarray(y)).any() for x, y in pairs)
+
+
+@pytest.mark.parametrize('name', training.recipes.NAMES)
+def test_static_shapes_and_dtypes(dataset, name):
+    recipe = _all_on(name)
+    inputs, masks, valid = recipe.batches(dataset, 4, seed=1, drop_remainder=True).element_spec
+    expected = {
+        'image': ((4, 128, 128, 3), tf.uint8),
+        'point_coords': ((4, 6, 5, 2), tf.float32),
+        'point_labels': ((4, 6, 5), tf.int32),
+        'boxes_xyxy': ((4, 6, 4), tf.float32),
+        'has_box': ((4, 6), tf.float32),
+        'mask_input': ((4, 6, 64, 64), tf.float32),
+        'has_mask_input': ((4, 6), tf.float32),
+        'area': ((4, 6), tf.int32),
+        'image_id': ((4,), tf.int64),
+    }
+    assert {key: (tuple(spec.shape), spec.dtype) for key, spec in inputs.items()} == expected
+    assert (tuple(masks.shape), masks.dtype) == ((4, 6, 64, 64), tf.uint8)
+    assert (tuple(valid.shape), valid.dtype) == ((4, 6), tf.float32)
+
+
+def test_nothing_in_python_at_run_time(dataset):
+    recipe = dataclasses.replace(_all_on('sam_jitter'), nms_threshold=0.7)
+    function = tf.function(recipe, autograph=False)
+    graph = function.get_concrete_function(dataset.element_spec, tf.TensorSpec([2], tf.int64))
+    kinds = {node.op for node in graph.graph.as_graph_def().node}
+    kinds |= {n.op for f in graph.graph.as_graph_def().library.function for n in f.node_def}
+    assert not kinds & {'PyFunc', 'EagerPyFunc', 'PyFuncStateless'}
+
+
+@pytest.mark.parametrize('name', ['sam', 'sam_jitter'])
+def test_same_in_every_way_of_running(dataset, name):
+    recipe = _all_on(name)
+    seed = tf.constant([7, 9], tf.int64)
+    graph = tf.function(recipe, autograph=False)
+    for example in dataset.take(3):
+        _equal(recipe(example, seed), graph(example, seed))
+    first = list(recipe.batches(dataset, 5, seed=3))
+    for left, right in zip(first, recipe.batches(dataset, 5, seed=3), strict=True):
+        _equal(left, right)
+    assert _differ(first[0], next(iter(recipe.batches(dataset, 5, seed=4))))
+    seeds = tf.data.Dataset.random(3, rerandomize_each_iteration=True).batch(2)
+    alone = tf.data.Dataset.zip(dataset, seeds).map(recipe, num_parallel_calls=1).batch(5)
+    _equal(first[0], next(iter(alone)))
+
+
+def test_each_pass_draws_anew(dataset):
+    batches = _all_on().batches(dataset.take(2), 2, seed=3)
+    assert _differ(next(iter(batches)), next(iter(batches)))
+
+
+def test_an_image_without_masks_is_invalid_throughout(dataset):
+    recipe = _all_on()
+    empty = [e for e in dataset if not len(e['annotations']['area'])]
+    assert empty
+    inputs, masks, valid = recipe(empty[0], tf.constant([0, 0]))
+    assert not valid.numpy().any() and not masks.numpy().any()
+    assert (inputs['point_labels'].numpy() == -1).all() and not inputs['has_box'].numpy().any()
+
+
+@pytest.mark.parametrize('name', ['sam', 'sam_jitter', 'sam2_image', 'edge_sam'])
+def test_prompts_fit_their_masks(dataset, name):
+    recipe = _all_on(name, mask_size=128, box_jitter=0.0, mask_input_probability=0.0)
+    hits, kinds = [], set()
+    for inputs, masks, valid in recipe.batches(dataset, 1, seed=5):
+        inputs = {key: np.asarray(value)[0] for key, value in inputs.items()}
+        masks, valid = np.asarray(masks)[0], np.asarray(valid)[0]
+        for k in np.flatnonzero(valid):
+            used = inputs['point_labels'][k] >= 0
+            kinds.add((bool(used.any()), bool(inputs['has_box'][k])))
+            at = np.clip(np.round(inputs['point_coords'][k][used]).astype(int), 0, 127)
+            if masks[k].sum() > 60:
+                hits += (masks[k][at[:, 1], at[:, 0]] == inputs['point_labels'][k][used]).tolist()
+            if inputs['has_box'][k]:
+                x0, y0, x1, y1 = inputs['boxes_xyxy'][k]
+                rows, columns = np.nonzero(masks[k])
+                assert x0 - 1 <= columns.min() and columns.max() <= x1 + 1
+                assert y0 - 1 <= rows.min() and rows.max() <= y1 + 1
+    assert kinds == {(True, False), (False, True), (True, True)}
+    assert np.mean(hits) > 0.93, 'the rest lies within a pixel of an edge'
+
+
+def test_masks_are_those_of_the_dataset(dataset):
+    recipe = training.recipes.get('sam2_image', **SMALL, max_area_fraction=1.0, flip_probability=0)
+    for example in dataset.take(4):
+        annotations = example['annotations']
+        size = [example['image']['height'], example['image']['width']]
+        drawn = rle.decode_resized(
+            annotations['segmentation']['counts'], tf.cast(size, tf.int32), [64, 64]
+        ).numpy()
+        inputs, masks, valid = recipe(example, tf.constant([1, 2]))
+        for mask, area in zip(masks.numpy(), inputs['area'].numpy(), strict=True):
+            same = annotations['area'].numpy() == area
+            assert not mask.any() or (drawn[same] == mask).all((1, 2)).any()
+        assert (valid.numpy() == masks.numpy().any((1, 2))).all()
+
+
+@pytest.mark.parametrize(
+    'change, keeps',
+    [
+        ({'min_area': 3000}, lambda a, f: a >= 3000),
+        ({'max_area': 3000}, lambda a, f: a <= 3000),
+        ({'max_area_fraction': 0.05}, lambda a, f: f <= 0.05),
+        ({'min_area_fraction': 0.05}, lambda a, f: f >= 0.05),
+        ({'min_predicted_iou': 0.95}, None),
+        ({'min_stability_score': 0.97}, None),
+    ],
+)
+def test_filters(dataset, change, keeps):
+    recipe = training.recipes.get('sam', **{**SMALL, 'num_masks': 64, 'max_area_fraction': 1.0})
+    filtered = dataclasses.replace(recipe, **change)
+    total = 0
+    for example in dataset.take(5):
+        pixels = int(example['image']['height'] * example['image']['width'])
+        areas = example['annotations']['area'].numpy().astype(int)
+        if keeps is None:
+            (name, least), *_ = change.items()
+            expected = areas[example['annotations'][name[4:]].numpy() >= least]
+        else:
+            expected = areas[keeps(areas, areas / pixels)]
+        inputs, _, _ = filtered(example, tf.constant([1, 2]))
+        got = inputs['area'].numpy()
+        assert sorted(got[got > 0]) == sorted(expected)
+        total += len(expected)
+    assert total
+
+
+def test_suppression_leaves_no_overlap(dataset):
+    recipe = training.recipes.get('sam2_image', **{**SMALL, 'num_masks': 64}, nms_threshold=0.3)
+    plain = dataclasses.replace(recipe, nms_threshold=None)
+    dropped = 0
+    for example in dataset.take(5):
+        _, masks, valid = recipe(example, tf.constant([1, 2]))
+        dropped += float(tf.reduce_sum(plain(example, tf.constant([1, 2]))[2] - valid))
+        flat = masks.numpy()[valid.numpy() > 0].reshape(int(valid.numpy().sum()), -1).astype(int)
+        common = flat @ flat.T
+        union = flat.sum(1)[:, None] + flat.sum(1) - common
+        large = np.minimum.outer(flat.sum(1), flat.sum(1)) > 40
+        assert ((common / np.maximum(union, 1) - np.eye(len(flat)))[large] < 0.4).all()
+    assert dropped > 0
+
+
+def test_decoded_images_are_taken_too(dataset):
+    recipe = training.recipes.get('sam', **SMALL)
+    example = next(iter(dataset))
+    image = {**example['image'], 'content': tf.io.decode_jpeg(example['image']['content'])}
+    got = recipe({**example, 'image': image}, tf.constant([1, 2]))
+    expected = recipe(example, tf.constant([1, 2]))
+    _equal(got[1:], expected[1:])
+    difference = np.abs(got[0]['image'].numpy() / 1.0 - expected[0]['image'].numpy())
+    assert difference.mean() < 6
+
+
+@pytest.mark.parametrize(
+    'change, match',
+    [
+        ({'image_size': 0}, r'expected `image_size` an int >= 1; got 0'),
+        ({'resize': 'short'}, r"expected `resize` 'longest' or 'square'; got 'short'"),
+        ({'weights': 'age'}, r"expected `weights` one of .*got 'age'"),
+        ({'scale_range': (2, 1)}, r'expected `scale_range` .*got \(2, 1\)'),
+        ({'scale_range': (1, 2), 'resize': 'square'}, r"expected `resize` 'longest' with"),
+        ({'flip_probability': 2}, r'expected `flip_probability` from 0 to 1; got 2'),
+        ({'point_probability': 0.8}, r'expected `box_probability` \+ `point_prob.*got 0.5'),
+        ({'box_jitter': -1}, r'expected `box_jitter` >= 0; got -1'),
+        ({'num_points': (0, 0)}, r'expected `num_points` .*got \(0, 0\)'),
+        ({'corrections': -1}, r'expected `corrections` an int >= 0; got -1'),
+        ({'mask_size': 63, 'mask_input_probability': 0.5}, r'`mask_size` a multiple of 8.*got 63'),
+        ({'box_jitter_distribution': 'x'}, r"`box_jitter_distribution` 'normal' or.*got 'x'"),
+    ],
+)
+def test_wrong_fields_are_refused(change, match):
+    with pytest.raises(ValueError, match=match):
+        training.Recipe(**change)
+
+
+def test_unknown_recipe_is_refused():
+    with pytest.raises(ValueError, match=r"recipes.get: expected `name` .*got 'sam3'"):
+        training.recipes.get('sam3')

@@ -504,6 +504,28 @@ def test_missing_file(tmp_path):
         read(Source(1, 'file', str(tmp_path / 'none.tar')))
 
 
+@pytest.mark.parametrize('compressed', [False, True])
+@pytest.mark.parametrize('damage', ['middle', 'cut', 'tail', 'start'])
+def test_digest_of_a_damaged_archive(read_bytes, gzip_library, monkeypatch, compressed, damage):
+    """A copy known to be corrupt is known by its digest, so that is computed all the same."""
+    monkeypatch.setattr(_chunks, 'READ_SIZE', 5000)
+    data = tars.tar(*tars.pairs(range(20)))
+    data = bytearray(tars.zipped(data) if compressed else data)
+    if damage == 'middle':
+        data[20_000:30_000] = random.Random(1).randbytes(10_000)
+    elif damage == 'cut':
+        del data[50_000:]
+    elif damage == 'tail':
+        data += b'garbage' * 3000
+    else:
+        data[:600] = random.Random(1).randbytes(600)
+    seen = []
+    result = read_bytes(bytes(data), want_digest=True, on_bytes=seen.append)
+    assert result.error is not None
+    assert result.reader.md5 == hashlib.md5(data).hexdigest()
+    assert result.reader.bytes_read == sum(seen) == len(data)
+
+
 # Halves that wait.
 
 

@@ -6,6 +6,7 @@ two chunks, so a busy reader holds it up once in several megabytes.
 
 from __future__ import annotations
 
+import collections
 import hashlib
 import itertools
 import queue
@@ -18,8 +19,8 @@ try:
 except ImportError:  # a platform without a wheel: zlib gives the same bytes, more slowly
     igzip_lib = None
 
-READ_SIZE = 4 << 20
-CHUNK_SIZE = 4 << 20
+READ_SIZE = 8 << 20
+CHUNK_SIZE = 10 << 20  # what 8 MiB of photographs give, so that one call is enough
 GZIP_MAGIC = b'\x1f\x8b'
 # A gzip stream that grows a hundredfold and past a gigabyte holds no photographs.
 BOMB_RATIO = 100
@@ -131,6 +132,10 @@ class Counted:
                 first += more
             pieces = itertools.chain([first], pieces)
             yield from gunzip(pieces) if first.startswith(GZIP_MAGIC) else pieces
+        except StreamError:
+            if self._digest is not None:  # a damaged copy can be known by its digest
+                collections.deque(self._pieces(), maxlen=0)
+            raise
         finally:
             self._raw.close()
 

@@ -9,6 +9,7 @@ damaged one is never taken for whole.
 from __future__ import annotations
 
 import collections
+import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -50,7 +51,7 @@ class ArchiveReader:
 
     Attributes:
       bytes_read: bytes of the archive read so far, as stored (compressed).
-      md5: hexadecimal digest of the whole archive, after iteration, if it was wanted.
+      md5: hexadecimal digest of the whole archive, damaged or not, after iteration, if wanted.
       ignored: how many members were passed over, by kind: `'link'`, `'device'`, `'sparse'`,
         `'absolute'`, `'parent'`, `'resource_fork'`, `'other'`. Directories are not counted.
       pairs: pairs given so far.
@@ -101,6 +102,8 @@ class ArchiveReader:
             at = self._stream and self._stream.current
             member = None if at is None else _members.base_name(at)
             error = Fault(self._source.name, fault.reason, fault.detail, member)
+            if self._want_digest:
+                self._read_rest()
         self._report_unpaired()
         if error is None and not self._names:
             error = self._empty()
@@ -189,6 +192,13 @@ class ArchiveReader:
             self._count()
         self.md5 = self._raw.md5()
 
+    def _read_rest(self):
+        """Goes on to the end of a damaged archive, for its digest alone."""
+        with contextlib.suppress(_chunks.StreamError):
+            collections.deque(self._counted(), maxlen=0)
+        self._count()
+        self.md5 = self._raw.md5()
+
     def _counted(self) -> Iterator[bytes]:
         for chunk in self._background:
             self._count()
@@ -234,7 +244,7 @@ def open_archive(
     """Opens an archive as a context manager that iterates over its pairs.
 
     Nothing is read before iteration begins. While it goes on, one thread reads and decompresses
-    ahead by a few chunks of at most 4 MiB.
+    ahead by a few chunks of at most 10 MiB.
 
     Args:
       source: where the archive is.

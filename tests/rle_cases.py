@@ -60,18 +60,6 @@ def encode(masks):
     return [coco_mask.encode(np.asfortranarray(mask))['counts'] for mask in masks]
 
 
-def encode_runs(runs):
-    """The format, number by number, for runs that no mask gives."""
-    text = ''
-    for i, run in enumerate(runs):
-        value, more = run - (runs[i - 2] if i > 2 else 0), True
-        while more:
-            digit, value = value & 31, value >> 5
-            more = value != (-1 if digit & 16 else 0)
-            text += chr((digit | (32 if more else 0)) + 48)
-    return text
-
-
 def coco(counts, size):
     """What pycocotools takes."""
     return [{'size': [int(n) for n in size], 'counts': one} for one in counts]
@@ -98,30 +86,6 @@ def _segmentations(part):
     elif isinstance(part, (dict, list)):
         for inner in part.values() if isinstance(part, dict) else part:
             yield from _segmentations(inner)
-
-
-def check_modes(call, arguments):
-    """Asserts that eager, graph of unknown shapes and `Dataset.map` agree, without Python ops."""
-    arguments = [
-        tf.constant(one, tf.string) if one.dtype.hasobject else tf.constant(one)
-        for one in arguments
-    ]
-    expected = tf.nest.flatten(call(*arguments))
-    signature = [tf.TensorSpec([None] * one.shape.rank, one.dtype) for one in arguments]
-    function = tf.function(call, input_signature=signature)
-    dataset = tf.data.Dataset.from_tensors(tuple(arguments)).map(call)
-    for got in (function(*arguments), next(iter(dataset))):
-        for one, other in zip(tf.nest.flatten(got), expected, strict=True):
-            assert one.dtype == other.dtype
-            np.testing.assert_array_equal(one, other)
-    concrete = function.get_concrete_function()
-    for static, other in zip(tf.nest.flatten(concrete.structured_outputs), expected, strict=True):
-        assert static.shape.rank == other.shape.rank and static.shape.is_compatible_with(
-            other.shape
-        )
-    definition = concrete.graph.as_graph_def()
-    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
-    assert not {node.op for node in nodes} & {'PyFunc', 'EagerPyFunc', 'PyFuncStateless'}
 
 
 def compiled(*kinds):

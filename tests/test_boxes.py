@@ -3,6 +3,7 @@
 import doctest
 import itertools
 
+import harness
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
@@ -172,20 +173,10 @@ CALLS = {
 
 
 @pytest.mark.parametrize('name', CALLS)
-def test_eager_graph_and_dataset_agree(name):
-    call = CALLS[name]
-    given = random_xyxy(5).astype(np.float32)
-    size = SIZE.astype(np.uint64)
-    expected = call(given, size)
-    function = tf.function(
-        call,
-        input_signature=[tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.uint64)],
-    )
-    np.testing.assert_array_equal(function(given, size), expected)
-    dataset = tf.data.Dataset.from_tensors((given, size)).map(call)
-    np.testing.assert_array_equal(next(iter(dataset)), expected)
-    kinds = {op.type for op in function.get_concrete_function().graph.get_operations()}
-    assert not kinds & {'PyFunc', 'EagerPyFunc', 'PyFuncStateless', 'NumpyFunction'}
+@pytest.mark.parametrize('count', [0, 5])
+def test_every_mode(name, count):
+    arguments = [random_xyxy(count).astype(np.float32), SIZE.astype(np.uint64)]
+    harness.check(CALLS[name], arguments, dtype=tf.float32)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,11 @@
 """Random points: always on a right pixel, evenly over all of them, and far from the boundary."""
 
+import harness
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import reference
 import rle_cases
 import tensorflow as tf
 
@@ -76,7 +78,7 @@ def test_points_are_uniform(label, freedom):
 
 def test_pixels_of_a_large_mask_are_uniform():
     height, width = 1500, 2250
-    counts = [rle_cases.encode_runs([1000, height * width - 1000])]
+    counts = [reference.write_runs([1000, height * width - 1000])]
     points, _ = rle.sample_points(counts, [height, width], 20000, seed=[1, 1])
     x, y = points.numpy()[0].T
     bins = np.histogram2d(x, y, bins=(6, 5), range=[(0, width), (0, height)])[0]
@@ -144,10 +146,12 @@ def test_points_of_real_masks(shared_data):
 
 @pytest.mark.parametrize('label', LABELS)
 @pytest.mark.parametrize('num_masks', [0, 4])
-def test_eager_graph_and_dataset_agree(label, num_masks):
-    rle_cases.check_modes(
+def test_every_mode(label, num_masks):
+    harness.check(
         lambda c, s: rle.sample_points(c, s, 3, seed=[1, 2], label=label),
         rle_cases.as_tensors(rle_cases.blobs(num_masks, (20, 30))),
+        dtype=[tf.float32, tf.int32],
+        shape=[[None, 3, 2], [None, 3]],
     )
 
 

@@ -107,15 +107,16 @@ def check_target_size(name: str, target_size: tuple[int, int]) -> None:
 def check_runs(name: str, runs, size) -> None:
     """Raises `ValueError` unless `runs` are int32 [..., R] and `size` is integer [...., 2]."""
     runs_dtype, size_dtype = tf.as_dtype(runs.dtype), tf.as_dtype(size.dtype)
-    if runs_dtype != tf.int32 or len(runs.shape) < 1:
+    runs_shape, size_shape = tf.TensorShape(runs.shape), tf.TensorShape(size.shape)
+    if runs_dtype != tf.int32 or not runs_shape.rank:
         raise ValueError(
-            f'{name}: expected `runs` of int32 [..., R]; got {runs_dtype.name} '
-            f'{tuple(runs.shape)}. Pass what `rle.to_runs` gave.'
+            f'{name}: expected `runs` of int32 [..., R], of known rank; got {runs_dtype.name} '
+            f'{runs_shape}. Pass what `rle.to_runs` gave.'
         )
-    if not size_dtype.is_integer or not 1 <= len(size.shape) <= len(runs.shape):
+    if not (size_dtype.is_integer and size_shape.rank and size_shape.rank <= runs_shape.rank):
         raise ValueError(
             f'{name}: expected `size` of integers, [2] or [..., 2] with leading dimensions of '
-            f'`runs`; got {size_dtype.name} {tuple(size.shape)} for `runs` {tuple(runs.shape)}. '
+            f'`runs`; got {size_dtype.name} {size_shape} for `runs` {runs_shape}. '
             'Pass [height, width].'
         )
 

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow_datasets.public_api as tfds
 from tensorflow_datasets.core import dataset_builder
 
-from segment_anything_tfds.prepare import build
+from segment_anything_tfds.prepare import build, object_store
 from segment_anything_tfds.source import links, selection
 
 _HOMEPAGE = 'https://ai.facebook.com/datasets/segment-anything-downloads'
@@ -89,7 +89,8 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
 
     def download_and_prepare(self, **kwargs) -> None:
         self._dataset_dir = self.data_path  # TFDS replaces `data_path` by a temporary folder
-        super().download_and_prepare(**kwargs)
+        with object_store.in_place(self._dataset_dir):
+            super().download_and_prepare(**kwargs)
         build.staging_folder(self._dataset_dir).rmtree(missing_ok=True)
 
     def _download_and_prepare(self, dl_manager, download_config) -> None:

@@ -109,6 +109,7 @@ def build_split(
       faults.DataError: where archives have faults; the other archives are finished and kept.
     """
     _warn_of_ignored_settings(download_config)
+    listed = _read_links(manual_dir)
     plan = shard.Plan(
         staging=staging_lib.Staging(str(staging_folder(dataset_dir)), file_format.file_suffix),
         file_format=file_format.value,
@@ -117,8 +118,8 @@ def build_split(
         decode_images=options.decode_images,
         shards_per_archive=options.shards_per_archive,
         checksums=checksums.load([options.digests] if options.digests else []),
+        links_path=listed.path,
     )
-    listed = _read_links(manual_dir)
     sources = archives.locate(manual_dir, listed, numbers)
     plan.staging.create()
     driver.take_over(plan.staging, filename_template.data_dir)

@@ -10,6 +10,7 @@ from concurrent import futures
 from etils import epath
 from tensorflow_datasets.core import naming, splits
 
+from segment_anything_tfds.prepare import object_store
 from segment_anything_tfds.prepare import staging as staging_lib
 
 FAULTS_FILE_NAME = 'faults.jsonl'
@@ -25,7 +26,7 @@ def publish(
 
     The staging place keeps its shards until TFDS has finished the data set, so nothing is lost if
     that fails: on a local disk both names are links to one file, in an object store a shard is
-    copied.
+    copied, by the store itself where `s3fs` or `gcsfs` is installed.
 
     Args:
       sidecars: one an archive, in the order of the split.
@@ -53,10 +54,12 @@ def publish(
 
 
 def _link_or_copy(source: epath.Path, target: epath.Path) -> None:
-    if '://' not in str(source):
-        with contextlib.suppress(OSError):  # not every local file system has hard links
-            os.link(source, target)
-            return
+    if object_store.is_remote(source):
+        object_store.copy(source, target)
+        return
+    with contextlib.suppress(OSError):  # not every local file system has hard links
+        os.link(source, target)
+        return
     source.copy(target)
 
 

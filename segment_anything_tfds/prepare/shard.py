@@ -27,6 +27,7 @@ class Plan:
       shards_per_archive: how many shards an archive is spread over.
       max_examples: how many examples to take from an archive, None for all.
       checksums: digests to compare archives with.
+      links_path: the links file, where workers look up the links of archives that are not at hand.
     """
 
     staging: staging_lib.Staging
@@ -36,6 +37,7 @@ class Plan:
     shards_per_archive: int
     max_examples: int | None
     checksums: checksums.Checksums
+    links_path: str = links.FILE_NAME
 
     @property
     def fingerprint(self) -> str:
@@ -94,7 +96,9 @@ def _write_shards(
         ]
         want_digest = source.name in plan.checksums
         reader = stack.enter_context(
-            archives.open_archive(source, on_fault=log.add, want_digest=want_digest)
+            archives.open_archive(
+                _with_link(source, plan), on_fault=log.add, want_digest=want_digest
+            )
         )
         shard_examples = spread.write(
             plan.file_format, paths, _serialized_examples(reader, source, plan, log)
@@ -125,6 +129,19 @@ def _compare_digest(
         log.add(faults.Fault(source.name, 'archive_digest', verdict.detail))
     elif verdict.level == 'warning':
         logging.warning('%s', verdict.detail)
+
+
+def _with_link(source: archives.Source, plan: Plan) -> archives.Source:
+    """The source with its link, which a worker looks up: a job's description shows no secrets."""
+    if source.kind != 'link':
+        return source
+    link = links.read(plan.links_path).archives.get(source.number)
+    if link is None:
+        raise ValueError(
+            f'`shard.build_archive`: expected a link to {source.name} in {plan.links_path}; got'
+            ' none. Was the links file replaced during the build?'
+        )
+    return dataclasses.replace(source, location=link.url)
 
 
 def _serialized_examples(

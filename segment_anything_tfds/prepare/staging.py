@@ -74,7 +74,8 @@ class Staging:
         """Makes the folder, and removes what workers that were killed left half-written."""
         epath.Path(self.folder).mkdir(parents=True, exist_ok=True)
         for path in epath.Path(self.folder).glob(f'*{_TEMPORARY}*'):
-            if time.time() - path.stat().mtime > _STALE_SECONDS:
+            changed = path.stat().mtime  # 0 where the file system does not tell
+            if changed and time.time() - changed > _STALE_SECONDS:
                 path.unlink(missing_ok=True)
 
     def write_sidecar(self, sidecar: Sidecar) -> None:

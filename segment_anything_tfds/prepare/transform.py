@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 import apache_beam as beam
@@ -26,12 +27,13 @@ class BuildShards(beam.PTransform):
     """Writes the shards of each archive to the staging place.
 
     The archives are dealt out to the workers; a worker reads its archive and writes its shards
-    itself, so nothing larger than a name ever moves between workers.
+    itself, so nothing larger than a name ever moves between workers. Links are signed, so they
+    stay out of the elements, which a runner stores and may show: a worker looks up its own.
     """
 
     def __init__(self, sources: Sequence[archives.Source], plan: shard.Plan):
         super().__init__()
-        self._sources = sources
+        self._sources = [_without_link(source) for source in sources]
         self._plan = plan
 
     def expand(self, pipeline):
@@ -41,6 +43,10 @@ class BuildShards(beam.PTransform):
             | 'DealOut' >> beam.Reshuffle()
             | 'BuildShards' >> beam.ParDo(_BuildArchive(self._plan))
         )
+
+
+def _without_link(source: archives.Source) -> archives.Source:
+    return dataclasses.replace(source, location='') if source.kind == 'link' else source
 
 
 def run(sources: Sequence[archives.Source], plan: shard.Plan, beam_runner, beam_options) -> None:

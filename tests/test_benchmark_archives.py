@@ -1,5 +1,6 @@
 """The archives that benchmarks use: of SA-1B's shape, and valid in every check."""
 
+import gzip
 import json
 import pathlib
 import sys
@@ -53,6 +54,4 @@ def test_gzip_streams_are_whole(paths):
     for path in paths:
         with tarfile.open(path, 'r:gz') as tar:
             assert tar.getnames()[0] == '.'
-        import gzip
-
         assert len(gzip.decompress(path.read_bytes())) % tarfile.BLOCKSIZE == 0

@@ -202,7 +202,7 @@ def _size_checks(size, rows, num_rows, num_masks):
         return tf.strings.format(
             'expected `size` equal for all masks of a call; got {} at index 0 and {} at index {}. '
             'Call once for each size.',
-            [rows[0], rows[row], row],
+            [tf.gather(rows, 0), tf.gather(rows, row), row],
         )
 
     return [

@@ -1,0 +1,92 @@
+"""The one harness for operations in the input graph: every mode agrees, and nothing leaves it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+PYTHON_OPS = {'PyFunc', 'PyFuncStateless', 'EagerPyFunc'}
+
+
+def check(
+    operation: Callable,
+    arguments: Sequence,
+    expected=None,
+    *,
+    dtype: tf.DType | Sequence[tf.DType],
+    shape: Sequence | None = None,
+    atol: float = 0,
+) -> list[np.ndarray]:
+    """Checks an operation in every mode; returns its results.
+
+    Eager, `tf.function` with known shapes, with unknown dimensions, with unknown ranks, and
+    `Dataset.map` agree; results have the documented dtypes and, statically and dynamically, the
+    documented shapes; the graph holds no Python op.
+
+    Args:
+      operation: a function of tensors.
+      arguments: arrays or tensors; strings as object arrays.
+      expected: what the results must equal, or None.
+      dtype: of each result.
+      shape: static shape with unknown dimensions as None, where all arguments' dimensions are
+        unknown; of each result if there are several.
+      atol: greatest difference from `expected`.
+    """
+    arguments = [_tensor(argument) for argument in arguments]
+    results = tf.nest.flatten(operation(*arguments))
+    dtypes = [dtype] if isinstance(dtype, tf.DType) else list(dtype)
+    assert [result.dtype for result in results] == dtypes
+    known = [tf.TensorSpec(argument.shape, argument.dtype) for argument in arguments]
+    open_dims = [tf.TensorSpec([None] * a.shape.rank, a.dtype) for a in arguments]
+    open_rank = [tf.TensorSpec(None, argument.dtype) for argument in arguments]
+    for signature in (known, open_dims, open_rank):
+        function = tf.function(operation, input_signature=signature)
+        _check_graph(function.get_concrete_function(), results)
+        _same(function(*arguments), results)
+    dataset = tf.data.Dataset.from_tensors(tuple(arguments)).map(operation)
+    _same(next(iter(dataset)), results)
+    if shape is not None:
+        _check_static(operation, open_dims, [shape] if len(results) == 1 else shape)
+    results = [_plain(result) for result in results]
+    if expected is not None:
+        wanted = expected if isinstance(expected, (list, tuple)) else [expected]
+        for result, want in zip(results, wanted, strict=True):
+            assert result.shape == np.shape(want)
+            np.testing.assert_allclose(result, want, rtol=0, atol=atol) if atol else (
+                np.testing.assert_array_equal(result, want)
+            )
+    return results
+
+
+def _tensor(argument) -> tf.Tensor:
+    if isinstance(argument, np.ndarray) and argument.dtype.hasobject:
+        return tf.constant(argument, tf.string)
+    return tf.convert_to_tensor(argument)
+
+
+def _plain(result):
+    return result.numpy() if isinstance(result, tf.Tensor) else result
+
+
+def _same(got, results) -> None:
+    for one, other in zip(tf.nest.flatten(got), results, strict=True):
+        assert one.dtype == other.dtype
+        assert one.shape == other.shape
+        assert tf.reduce_all(tf.equal(one, other)), (one, other)
+
+
+def _check_static(operation, signature, shapes) -> None:
+    function = tf.function(operation, input_signature=signature).get_concrete_function()
+    for output, shape in zip(tf.nest.flatten(function.structured_outputs), shapes, strict=True):
+        assert output.shape.as_list() == list(shape)
+
+
+def _check_graph(function, results) -> None:
+    for output, result in zip(tf.nest.flatten(function.structured_outputs), results, strict=True):
+        assert output.dtype == result.dtype
+        assert output.shape.is_compatible_with(result.shape)
+    graph = function.graph.as_graph_def()
+    nodes = [*graph.node, *(node for inner in graph.library.function for node in inner.node_def)]
+    assert not {node.op for node in nodes} & PYTHON_OPS

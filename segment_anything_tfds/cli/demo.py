@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import logging
+import os
 import pathlib
+import statistics
 import tempfile
 
 from segment_anything_tfds.cli import terminal
@@ -36,11 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the demo; returns the exit code."""
+    terminal.say('Building three small archives; the first import of TensorFlow takes a while.')
+    _silence()
     with tempfile.TemporaryDirectory(prefix='sa1b_demo_') as temporary:
         examples = _load(args.data_dir or temporary)
         rows = [_describe(example) for example in examples]
         best = max(examples, key=lambda example: len(example['masks']))
-    header = ['image', 'size', 'masks', 'smallest', 'largest', 'covered']
+    header = ['image', 'size', 'masks', 'median area', 'largest', 'covered']
     if args.json:
         terminal.show([dict(zip(header, row, strict=True)) for row in rows])
     else:
@@ -48,6 +53,15 @@ def run(args: argparse.Namespace) -> int:
     _draw(best, args.out)
     terminal.say(f'The masks of {best["file_name"]}, drawn: {args.out}')
     return 0
+
+
+def _silence() -> None:
+    """Keeps the libraries from logging what does not concern a person at a terminal."""
+    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
+    logging.getLogger().setLevel(logging.ERROR)
+    from absl import logging as absl_logging
+
+    absl_logging.set_verbosity(absl_logging.ERROR)
 
 
 def _load(data_dir: str) -> list[dict]:
@@ -83,13 +97,14 @@ def _describe(example: dict) -> list:
     masks = example['masks']
     areas = masks.sum(axis=(1, 2), dtype='int64')
     height, width = example['image'].shape[:2]
+    parts = areas[areas < height * width]
     return [
         example['file_name'],
         f'{width} x {height}',
         len(masks),
-        int(areas.min(initial=height * width)) if len(masks) else 0,
-        int(areas.max(initial=0)),
-        f'{masks.any(axis=0).mean():.0%}' if len(masks) else '0%',
+        int(statistics.median(areas.tolist() or [0])),
+        int(parts.max(initial=0)),
+        f'{masks[areas < height * width].any(axis=0).mean():.0%}',
     ]
 
 

@@ -82,8 +82,16 @@ def test_any_geometry_equals_the_reference(whole, data):
             np.testing.assert_allclose(one, resize(mask, target, **options), rtol=0, atol=atol)
 
 
-@pytest.mark.parametrize('shape', [(3, 5, 7), (0, 4, 3), (2, 1, 9), (2, 9, 1), (1, 1, 1)])
-@pytest.mark.parametrize('target', [(4, 6), (1, 1), (16, 8), (5, 7)])
+@pytest.mark.parametrize(
+    ('shape', 'target'),
+    [
+        ((3, 5, 7), (4, 6)),
+        ((0, 4, 3), (5, 7)),
+        ((2, 1, 9), (16, 8)),
+        ((2, 9, 1), (1, 1)),
+        ((1, 1, 1), (4, 6)),
+    ],
+)
 def test_every_mode(shape, target):
     masks = (np.random.default_rng(0).random(shape) < 0.4).astype(np.uint8)
     arguments = [*rle_cases.as_tensors(masks), np.array(target)]

@@ -19,9 +19,10 @@ _LAZY = {
     'PromptableSegmenter': 'model',
     'Recipe': 'recipe',
     'SegmentAnythingLoss': 'losses',
+    'copy_paste': '_copy_paste',
     'small_sam': 'model',
 }
-_MODULES = ('corrections', 'losses', 'metrics', 'model', 'recipes')
+_MODULES = ('corrections', 'datasets', 'evaluate', 'losses', 'metrics', 'model', 'recipes')
 
 __all__ = sorted((*_LAZY, *_MODULES))
 

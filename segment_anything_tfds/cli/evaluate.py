@@ -1,0 +1,145 @@
+"""`sa1b evaluate`: how good masks are, against those of a dataset."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+
+from segment_anything_tfds.cli import reading, terminal
+
+HELP = """\
+judge a Keras model, predicted masks, or another set of annotations
+
+Of a saved Keras model: mean IoU with the true masks after 1, 3 and 5 clicks and with a box, by mask
+size, as SAM and SAM 2 were judged. Of masks in a COCO results JSON, or of other annotations of the
+same images: mean IoU, and the shares of pairs above 0.75 and 0.90, as section 5 of the SAM paper
+judges SA-1B.
+
+  sa1b evaluate prepared/segment_anything/1.0.0 --model sam.keras --limit 500
+  sa1b evaluate prepared/segment_anything/1.0.0 --results predictions.json
+  sa1b evaluate sa_000020.tar --against corrected/
+
+A model needs a prepared dataset; the rest also takes archives and extracted archives.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    reading.add_arguments(parser)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument('--model', type=pathlib.Path, metavar='FILE', help='a saved Keras model')
+    what.add_argument(
+        '--results', type=pathlib.Path, metavar='FILE', help='masks as COCO results JSON'
+    )
+    what.add_argument('--against', metavar='PATH', help='other annotations, as PATH')
+    parser.add_argument('--split', default='train', help='of the dataset (default: %(default)s)')
+    parser.add_argument(
+        '--clicks', default='1,3,5', metavar='LIST', help='numbers of clicks (default: %(default)s)'
+    )
+    parser.add_argument(
+        '--batch_size', type=terminal.positive_int, default=4, metavar='N', help='images a step'
+    )
+    parser.add_argument(
+        '--num_masks', type=terminal.positive_int, default=64, metavar='N', help='masks an image'
+    )
+    terminal.add_json(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judges; returns the exit code."""
+    found = _judge_model(args) if args.model is not None else {'masks': _judge_masks(args)}
+    if args.json:
+        terminal.show(found)
+    else:
+        print(_table(found))
+        for name in ('num_missing', 'missing_images'):
+            if found.get('masks', {}).get(name):
+                terminal.say(f'{name}: {found["masks"][name]}')
+    return 0
+
+
+def _judge_masks(args: argparse.Namespace) -> dict:
+    from segment_anything_tfds.training import evaluate
+
+    skipped = reading.Skipped(args.on_error)
+    truth = map(_to_masks, reading.records(args, skipped))
+    if args.results is not None:
+        other = evaluate.from_coco_results(args.results)
+    else:
+        others = argparse.Namespace(**{**vars(args), 'paths': [args.against], 'limit': None})
+        other = map(_to_masks, reading.records(others, skipped))
+    found = evaluate.compare(truth, other)
+    skipped.report()
+    return found
+
+
+def _to_masks(record):
+    from segment_anything_tfds.training import evaluate
+
+    image = record.json['image']
+    rows = record.rows
+    return evaluate.Masks(
+        image['image_id'],
+        (image['height'], image['width']),
+        [row['segmentation']['counts'].encode() for row in rows],
+        [row['id'] for row in rows],
+    )
+
+
+def _judge_model(args: argparse.Namespace) -> dict:
+    import keras
+    import tensorflow_datasets as tfds
+
+    from segment_anything_tfds import training
+    from segment_anything_tfds.training import evaluate
+
+    if len(args.paths) != 1 or not (pathlib.Path(args.paths[0]) / 'dataset_info.json').exists():
+        raise terminal.UsageError(
+            f'--model: expected one PATH, the folder of a prepared dataset; got {args.paths}'
+        )
+    clicks = _parse_clicks(args.clicks)
+    model = keras.saving.load_model(args.model)
+    backbone = getattr(model, 'backbone', None)
+    if backbone is None:
+        raise ValueError(
+            f'--model: expected a PromptableSegmenter or a KerasHub SAM; got '
+            f'{type(model).__name__} in {args.model}. Save it with `model.save`.'
+        )
+    size = backbone.image_encoder.input.shape[1]
+    recipe = training.Recipe(
+        image_size=size,
+        mask_size=size // 4,
+        num_masks=args.num_masks,
+        point_probability=0.0,
+        box_probability=1.0,
+        box_jitter=0.0,
+    )
+    builder = tfds.builder_from_directory(args.paths[0])
+    dataset = builder.as_dataset(
+        split=args.split,
+        decoders=recipe.decoders,
+        read_config=tfds.ReadConfig(try_autocache=False),
+    )
+    dataset = dataset.take(args.limit or -1)
+    batches = recipe.batches(dataset, args.batch_size, seed=0)
+    return evaluate.evaluate_model(model, batches, clicks=clicks)
+
+
+def _parse_clicks(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(terminal.positive_int(part) for part in text.split(','))
+    except (ValueError, argparse.ArgumentTypeError) as error:
+        raise terminal.UsageError(
+            f'--clicks: expected numbers such as 1,3,5; got {text!r}'
+        ) from error
+
+
+def _table(found: dict) -> str:
+    """A row a kind of prompt."""
+    names = [
+        name for name in next(iter(found.values())) if not name.startswith(('num_', 'missing'))
+    ]
+    rows = [
+        [kind, *('-' if summary[name] is None else summary[name] for name in names)]
+        for kind, summary in found.items()
+    ]
+    return terminal.table(['prompt', *names], rows)

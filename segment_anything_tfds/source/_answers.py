@@ -65,6 +65,26 @@ class Remote:
         return self.modified
 
 
+class FetchError(OSError):
+    """What could not be read over HTTP, and why; holds no URL.
+
+    Attributes:
+      reason: slug: `'link_expired'`, `'refused'`, `'web_page'`, `'changed'`, `'unreachable'`,
+        `'range'` or `'stopped'`.
+      status: the server's status code, if it answered.
+    """
+
+    def __init__(self, message: str, reason: str, status: int | None = None):
+        super().__init__(message)
+        self.message, self.reason, self.status = message, reason, status
+
+    def __str__(self) -> str:
+        return self.message
+
+    def __reduce__(self):
+        return type(self), (self.message, self.reason, self.status)
+
+
 @dataclasses.dataclass(frozen=True)
 class Failure:
     """One attempt that failed: what came, what to do, and the seconds that the server asked for."""
@@ -75,6 +95,17 @@ class Failure:
     transient: bool = False
     status: int | None = None
     wait: float | None = None
+
+
+def error(where: str, name: str, position: int, failure: Failure, attempts: int) -> FetchError:
+    """What a transfer raises that gives up."""
+    times = f' ({attempts} attempts)' if attempts > 1 else ''
+    return FetchError(
+        f'`{where}`: expected the bytes of {name} from {position:,} on; got {failure.got}{times}.'
+        f'{failure.advice and " "}{failure.advice}',
+        failure.reason,
+        failure.status,
+    )
 
 
 def describe(response) -> tuple[Remote, int | None]:

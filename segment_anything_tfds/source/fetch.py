@@ -15,7 +15,7 @@ import time
 import requests
 
 from segment_anything_tfds.source import _answers as answers
-from segment_anything_tfds.source._answers import Failure, Remote
+from segment_anything_tfds.source._answers import Failure, FetchError, Remote
 
 __all__ = ['FetchError', 'Patience', 'Remote', 'Transfer', 'head', 'open_stream']
 
@@ -50,26 +50,6 @@ class Patience:
             return min(max(asked, 0.0), self.longest_wait)
         full = min(self.first_delay * 2.0 ** min(failures - 1, 60), self.longest_delay)
         return full * random.uniform(0.5, 1.0)
-
-
-class FetchError(OSError):
-    """What could not be read over HTTP, and why; holds no URL.
-
-    Attributes:
-      reason: slug: `'link_expired'`, `'refused'`, `'web_page'`, `'changed'`, `'unreachable'`,
-        `'range'` or `'stopped'`.
-      status: the server's status code, if it answered.
-    """
-
-    def __init__(self, message: str, reason: str, status: int | None = None):
-        super().__init__(message)
-        self.message, self.reason, self.status = message, reason, status
-
-    def __str__(self) -> str:
-        return self.message
-
-    def __reduce__(self):
-        return type(self), (self.message, self.reason, self.status)
 
 
 class Transfer:
@@ -242,7 +222,9 @@ class Transfer:
             self.retries += 1
             self._stop.wait(self._patience.delay(self._failures, failure.wait))
             return None
-        return _error('fetch.Transfer.read', self._name, self.position, failure, self._failures)
+        return answers.error(
+            'fetch.Transfer.read', self._name, self.position, failure, self._failures
+        )
 
     def _disconnect(self):
         if self._response is not None:
@@ -299,7 +281,7 @@ def head(
             continue
         failures += 1
         if not outcome.transient or failures >= patience.attempts:
-            raise _error('fetch.head', name, 0, outcome, failures)
+            raise answers.error('fetch.head', name, 0, outcome, failures)
         time.sleep(patience.delay(failures, outcome.wait))
 
 
@@ -316,17 +298,6 @@ def _ask(session, method: str, url: str, patience: Patience) -> Remote | Failure
 
 def _get(session, method: str, url: str, headers: dict, patience: Patience):
     answers.hide_queries()
-    timeout = (patience.connect_timeout, patience.read_timeout)
-    return session.request(
-        method, url, headers=headers, stream=True, timeout=timeout, allow_redirects=True
-    )
-
-
-def _error(where: str, name: str, position: int, failure: Failure, attempts: int) -> FetchError:
-    times = f' ({attempts} attempts)' if attempts > 1 else ''
-    return FetchError(
-        f'`{where}`: expected the bytes of {name} from {position:,} on; got {failure.got}{times}.'
-        f'{failure.advice and " "}{failure.advice}',
-        failure.reason,
-        failure.status,
-    )
+    times = (patience.connect_timeout, patience.read_timeout)
+    options = {'stream': True, 'timeout': times, 'allow_redirects': True}
+    return session.request(method, url, headers=headers, **options)

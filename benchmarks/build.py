@@ -42,7 +42,7 @@ builder.download_and_prepare(download_config=config)
 assert builder.info.splits['train'].num_examples == int(sys.argv[4])
 print('BUILD', time.perf_counter() - begin, begin - start)
 """
-SAMPLE_SECONDS = 0.02
+SAMPLE_SECONDS = 0.05
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -74,13 +74,12 @@ def tree_size(folder: pathlib.Path) -> int:
     return sum(seen.values())
 
 
-def tree_memory(process: psutil.Process) -> int:
-    """Resident bytes of a process and its descendants."""
+def resident(processes: list[psutil.Process]) -> int:
+    """Resident bytes of some processes."""
     total = 0
-    with contextlib.suppress(psutil.Error):
-        for member in [process, *process.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                total += member.memory_info().rss
+    for process in processes:
+        with contextlib.suppress(psutil.Error):
+            total += process.memory_info().rss
     return total
 
 
@@ -98,12 +97,13 @@ def measure(which: str, manual_dir: pathlib.Path, images: int) -> dict:
             text=True,
             env=environment,
         )
-        watched = psutil.Process(process.pid)
+        watched = [psutil.Process(process.pid)]
         memory = disk = samples = 0
         while process.poll() is None:
-            memory = max(memory, tree_memory(watched))
-            if samples % 10 == 0:
+            if samples % 10 == 0:  # these two take longer than a look at the memory
+                watched[1:] = watched[0].children(recursive=True)
                 disk = max(disk, tree_size(pathlib.Path(data_dir)))
+            memory = max(memory, resident(watched))
             samples += 1
             time.sleep(SAMPLE_SECONDS)
         seconds = time.perf_counter() - start

@@ -1,0 +1,58 @@
+"""Imports point one way, and the package stays free of what it must not do."""
+
+import ast
+
+import pytest
+from building import REPO
+
+PACKAGE = REPO / 'segment_anything_tfds'
+FILES = sorted(PACKAGE.rglob('*.py'))
+
+# Which of our folders a folder may import from, beside itself.
+ALLOWED = {
+    'source': set(),
+    'ops': set(),
+    'prepare': {'source'},
+    'training': {'ops'},
+    'report': {'ops', 'source', 'prepare'},
+    'export': {'ops', 'source'},
+    'cli': {'export', 'ops', 'prepare', 'report', 'source', 'training'},
+}
+FORBIDDEN_LIBRARIES = {
+    'source': {'tensorflow', 'tensorflow_datasets', 'apache_beam', 'keras'},
+    'ops': {'tensorflow_datasets', 'apache_beam', 'pycocotools'},
+    'prepare': {'tensorflow', 'keras'},
+}
+
+
+def _imports(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f'{node.module}.{alias.name}' for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_point_one_way(path):
+    folder = path.relative_to(PACKAGE).parts[0]
+    if folder not in ALLOWED:
+        return
+    for name in _imports(ast.parse(path.read_text())):
+        parts = name.split('.')
+        assert parts[0] not in FORBIDDEN_LIBRARIES.get(folder, ()), name
+        if parts[0] == PACKAGE.name and len(parts) > 1 and parts[1] in ALLOWED:
+            assert parts[1] in ALLOWED[folder] | {folder}, name
+
+
+@pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_nothing_is_asserted_on_input(path):
+    tree = ast.parse(path.read_text())
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.Assert)]
+
+
+def test_every_folder_has_its_place():
+    folders = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
+    assert folders == set(ALLOWED)

@@ -23,6 +23,8 @@ EXTRAS['test'] = [
     'pytest',
     'pytest-xdist',
     'ruff',
+    'setuptools>=77',
+    'wheel',
 ]
 
 setuptools.setup(

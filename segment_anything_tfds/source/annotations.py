@@ -204,8 +204,10 @@ def _read_floats(rows: _rows.Rows) -> None:
         values = rows.values(key)
         table = _rows.to_table(values, shape)
         rows.columns[key] = table.reshape(-1, *shape)
-        good = np.isfinite(table).all(axis=1).tolist()
-        rows.require(good, f'{key}_invalid', f'`{key}` to be {rule}', values)
+        good = np.isfinite(table)
+        if not good.all():
+            good = good.all(axis=1).tolist()
+            rows.require(good, f'{key}_invalid', f'`{key}` to be {rule}', values)
 
 
 def _read_segmentations(rows: _rows.Rows, height: int, width: int) -> None:
@@ -257,5 +259,6 @@ def _normalize_boxes(rows: _rows.Rows, name: str, height: int, width: int) -> No
         yxyx /= (height, width, height, width)
         rows.columns[name] = yxyx.astype(np.float32)
     good = ((yxyx >= 0) & (yxyx <= 1)).all(axis=1) & (yxyx[:, :2] <= yxyx[:, 2:]).all(axis=1)
-    rule = f'`{name}` within {width} x {height} pixels (width x height), no side negative'
-    rows.require(good.tolist(), f'{name}_outside', rule, rows.values(name))
+    if not good.all():
+        rule = f'`{name}` within {width} x {height} pixels (width x height), no side negative'
+        rows.require(good.tolist(), f'{name}_outside', rule, rows.values(name))

@@ -221,6 +221,8 @@ class PromptableSegmenter(keras.Model):
 
     def get_compile_config(self):
         config = super().get_compile_config()
+        if not config:
+            return config
         return {**config, 'metrics': keras.saving.serialize_keras_object(self.mask_metrics)}
 
     def compile_from_config(self, config):

@@ -119,12 +119,14 @@ class Recipe:
         geometry = self._geometry(size, seeds[0], seeds[1])
         chosen = self._choose(example['annotations'], size, geometry, seeds[2])
         counts, window_size = chosen['counts'], size
-        if self.scale_range is not None:
+        if self.scale_range is None:
+            inside = chosen['boxes']
+        else:
             box = tf.gather(geometry.window, [1, 0, 3, 2])
             counts, window_size = rle.crop(counts, size, box), geometry.window_size
             geometry = geometry._replace(window=tf.concat([[0, 0], window_size], 0))
             chosen['point_coords'] -= tf.cast(box[:2], tf.float32)
-        inside = rle.bbox(counts, window_size, convention='xyxy_inclusive')
+            inside = rle.bbox(counts, window_size, convention='xyxy_inclusive')
         masks = transforms.draw_masks(
             counts, window_size, geometry, (self.mask_size, self.mask_size)
         )
@@ -193,7 +195,7 @@ class Recipe:
         return tf.ensure_shape(image, [self.image_size, self.image_size, 3])
 
     def _choose(self, annotations, size, geometry, seed) -> dict[str, tf.Tensor]:
-        """Filters, suppresses and draws n <= K: `counts`, `point_coords` [n, 2], `area`."""
+        """Filters, suppresses and draws n <= K: `counts`, `point_coords` [n, 2], `area`, `boxes`."""
         area = tf.cast(annotations['area'], tf.int32)
         counts = annotations['segmentation']['counts']
         pixels = tf.cast(tf.reduce_prod(tf.cast(size, tf.int64)), tf.float32)
@@ -216,8 +218,17 @@ class Recipe:
             keep, self.num_masks, seed=seed, weights=self._weights(annotations, area)
         )
         stored = tf.cast(tf.gather(annotations['point_coords'], chosen), tf.float32)
-        area = tf.gather(area, chosen)
-        return {'counts': tf.gather(counts, chosen), 'point_coords': stored[:, 0], 'area': area}
+        return {
+            'counts': tf.gather(counts, chosen),
+            'point_coords': stored[:, 0],
+            'area': tf.gather(area, chosen),
+            'boxes': boxes.convert(
+                tf.gather(annotations['bbox'], chosen),
+                'sa1b_rel_yxyx',
+                'xyxy_inclusive',
+                image_size=size,
+            ),
+        }
 
     def _weights(self, annotations, area) -> tf.Tensor | None:
         if self.weights == 'uniform':

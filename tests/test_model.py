@@ -1,0 +1,176 @@
+"""The trainable SAM against KerasHub's own, through fit, save and load."""
+
+import keras
+import numpy as np
+import pytest
+
+from segment_anything_tfds import training
+from segment_anything_tfds.training import model as model_lib
+
+pytest.importorskip('keras_hub')
+
+SIDE, GRID, B, K = 64, 16, 2, 3
+RNG = np.random.default_rng(5)
+
+
+@pytest.fixture(scope='module')
+def segmenter():
+    keras.utils.set_random_seed(1)
+    return training.small_sam(SIDE, hidden_size=16, num_layers=1)
+
+
+def _inputs(points=2):
+    corner = RNG.uniform(0, 40, (B, K, 2))
+    return {
+        'image': RNG.integers(0, 256, (B, SIDE, SIDE, 3)).astype(np.uint8),
+        'point_coords': RNG.uniform(0, SIDE, (B, K, points, 2)).astype(np.float32),
+        'point_labels': RNG.integers(0, 2, (B, K, points)).astype(np.int32),
+        'boxes_xyxy': np.concatenate([corner, corner + 15], -1).astype(np.float32),
+        'has_box': np.ones((B, K), np.float32),
+        'mask_input': RNG.normal(size=(B, K, GRID, GRID)).astype(np.float32),
+        'has_mask_input': np.ones((B, K), np.float32),
+    }
+
+
+def _without(inputs, *names):
+    return {name: value for name, value in inputs.items() if name not in names}
+
+
+def _kerashub(segmenter, inputs, b, k):
+    """What KerasHub's own layers give for one object, one prompt kind at a time."""
+    image = (inputs['image'][b : b + 1] - np.float32(model_lib.PIXEL_MEAN)) / np.float32(
+        model_lib.PIXEL_STD
+    )
+    backbone = segmenter.backbone
+    prompts = {
+        'points': inputs['point_coords'][b, k][None],
+        'labels': inputs['point_labels'][b, k][None],
+    }
+    if 'boxes_xyxy' not in inputs:
+        prompts['points'] = np.pad(prompts['points'], [(0, 0), (0, 1), (0, 0)])
+        prompts['labels'] = np.pad(prompts['labels'], [(0, 0), (0, 1)], constant_values=-1)
+    else:
+        # two boxes, for a product of [1, 1, 2, 2] writes out of bounds in TensorFlow 2.21
+        twice = np.repeat(inputs['boxes_xyxy'][b, k].reshape(1, 1, 2, 2), 2, axis=1)
+        prompts['boxes'] = twice
+    if 'mask_input' in inputs:
+        prompts['masks'] = inputs['mask_input'][b, k][None, None, ..., None]
+    embedded = backbone.prompt_encoder(**prompts)
+    if 'boxes' in prompts:
+        sparse = embedded['prompt_sparse_embeddings']
+        embedded['prompt_sparse_embeddings'] = sparse[:, :-2]
+    outputs = backbone.mask_decoder(image_embeddings=backbone.image_encoder(image), **embedded)
+    return outputs['masks'][0], outputs['iou_pred'][0]
+
+
+@pytest.mark.parametrize(
+    'left_out',
+    [
+        (),
+        ('mask_input', 'has_mask_input'),
+        ('boxes_xyxy', 'has_box'),
+        ('boxes_xyxy', 'has_box', 'mask_input', 'has_mask_input'),
+    ],
+)
+def test_equals_kerashub_object_by_object(segmenter, left_out):
+    inputs = _without(_inputs(), *left_out)
+    outputs = training.PromptableSegmenter(segmenter)(inputs)
+    for b in range(B):
+        for k in range(K):
+            masks, iou_pred = _kerashub(segmenter, inputs, b, k)
+            np.testing.assert_allclose(outputs['masks'][b, k], masks, atol=2e-4)
+            np.testing.assert_allclose(outputs['iou_pred'][b, k], iou_pred, atol=2e-4)
+
+
+def test_a_prompt_that_is_absent_changes_nothing(segmenter):
+    model = training.PromptableSegmenter(segmenter)
+    inputs = _inputs()
+    inputs['has_mask_input'] *= 0
+    inputs['has_box'] *= 0
+    other = {
+        **inputs,
+        'mask_input': inputs['mask_input'] + 3,
+        'boxes_xyxy': inputs['boxes_xyxy'] + 9,
+    }
+    np.testing.assert_array_equal(model(inputs)['masks'], model(other)['masks'])
+    other['has_box'] = inputs['has_box'] + 1
+    assert (np.asarray(model(other)['masks']) != np.asarray(model(inputs)['masks'])).any()
+
+
+def test_candidates_follow_the_number_of_prompts(segmenter):
+    model = training.PromptableSegmenter(segmenter)
+    inputs = _without(_inputs(2), 'mask_input', 'has_mask_input')
+    inputs['point_labels'][:] = [[1, -1], [-1, -1], [1, 1]]
+    inputs['has_box'][:] = [0, 1, 0]
+    candidates = np.asarray(model(inputs)['candidates'])[0]
+    assert candidates.tolist() == [[0, 1, 1, 1], [1, 0, 0, 0], [1, 0, 0, 0]]
+
+
+def _train(model, epochs, corrections_seed=0):
+    keras.utils.set_random_seed(corrections_seed)
+    inputs = _inputs(1)
+    truth = np.zeros((B, K, GRID, GRID), np.uint8)
+    truth[:, 0, 2:9, 3:8] = 1
+    truth[:, 1, 8:, :6] = 1
+    truth[:, 2, 4:12, 10:] = 1
+    valid = np.ones((B, K), np.float32)
+    model.compile(
+        keras.optimizers.AdamW(3e-3),
+        loss=training.SegmentAnythingLoss(),
+        metrics=[training.MeanMaskIoU(), training.BoundaryIoU()],
+        jit_compile=False,
+    )
+    history = model.fit(inputs, truth, sample_weight=valid, epochs=epochs, verbose=0).history
+    return history, (inputs, truth, valid)
+
+
+def test_fits_saves_and_goes_on(tmp_path):
+    keras.utils.set_random_seed(2)
+    model = training.PromptableSegmenter(
+        training.small_sam(SIDE, hidden_size=16, num_layers=1), corrections=1
+    )
+    history, (inputs, truth, valid) = _train(model, 60)
+    assert history['loss'][-1] < history['loss'][0] / 2
+    assert {'loss', 'mean_iou', 'boundary_iou'} <= set(history)
+    model.save(tmp_path / 'sam.keras')
+    again = keras.saving.load_model(tmp_path / 'sam.keras')
+    judged = {'sample_weight': valid, 'return_dict': True, 'verbose': 0}
+    before, after = model.evaluate(inputs, truth, **judged), again.evaluate(inputs, truth, **judged)
+    assert before == pytest.approx(after, rel=1e-5)
+    assert again.get_config()['corrections'] == 1
+    again.fit(inputs, truth, sample_weight=valid, epochs=1, verbose=0)
+
+
+def test_a_frozen_encoder_stays_and_the_rest_moves():
+    segmenter = training.small_sam(SIDE, hidden_size=16, num_layers=1)
+    segmenter.backbone.image_encoder.trainable = False
+    model = training.PromptableSegmenter(segmenter)
+    frozen = [v.numpy() for v in segmenter.backbone.image_encoder.weights]
+    moving = [v.numpy() for v in segmenter.backbone.mask_decoder.weights]
+    _train(model, 2)
+    for value, variable in zip(frozen, segmenter.backbone.image_encoder.weights, strict=True):
+        np.testing.assert_array_equal(value, variable)
+    decoder = segmenter.backbone.mask_decoder.weights
+    assert any((v != w.numpy()).any() for v, w in zip(moving, decoder, strict=True))
+
+
+def test_a_round_of_correction_adds_a_click_and_the_logits(segmenter):
+    model = training.PromptableSegmenter(segmenter)
+    inputs = _without(_inputs(1), 'mask_input', 'has_mask_input')
+    truth = RNG.integers(0, 2, (B, K, GRID, GRID)).astype(np.float32)
+    outputs = model(inputs)
+    logits = np.asarray(training.metrics.choose_mask(outputs)[0])
+    corrected = model.corrected(inputs, truth, outputs)
+    assert corrected['point_coords'].shape == (B, K, 2, 2)
+    np.testing.assert_array_equal(corrected['mask_input'], logits)
+    at = (np.asarray(corrected['point_coords'])[..., 1, :] + 0.5) / (SIDE / GRID)
+    x, y = np.moveaxis(np.floor(at).astype(int), -1, 0)
+    labels = np.asarray(corrected['point_labels'])[..., 1]
+    for b, k in np.ndindex(B, K):
+        assert truth[b, k, y[b, k], x[b, k]] == labels[b, k]
+        assert (logits[b, k, y[b, k], x[b, k]] > 0) != labels[b, k]
+
+
+def test_small_sam_checks_its_size():
+    with pytest.raises(ValueError, match=r'small_sam: expected `image_size` .*got 100'):
+        training.small_sam(100)

@@ -1,0 +1,59 @@
+"""Pictures and tables of the dataset: our `show_examples`, and TFDS's `as_dataframe`."""
+
+import pathlib
+
+import building
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from segment_anything_tfds.report import show
+from segment_anything_tfds.source import coco_rle
+
+DUMMY = pathlib.Path(__file__).resolve().parent.parent / 'dummy_data'
+
+
+@pytest.fixture(scope='module')
+def prepared(tmp_path_factory):
+    return building.build(DUMMY, tmp_path_factory.mktemp('data'))
+
+
+def test_masks_are_drawn_over_every_image(prepared):
+    dataset = prepared.as_dataset(split='train').take(4)
+    sheet = show.show_examples(dataset, side=200, points=True)
+    plain = show.show_examples(dataset, side=200, max_masks=0)
+    assert sheet.shape == plain.shape and sheet.dtype == np.uint8
+    half = sheet.shape[1] // 2
+    for columns in (slice(0, half), slice(half, None)):
+        assert (sheet[:, columns] != plain[:, columns]).any(-1).mean() > 0.1
+
+
+def test_colour_lies_where_the_mask_is(prepared):
+    (example,) = tfds.as_numpy(prepared.as_dataset(split='train').take(1))
+    alone = show.show_examples([example], count=1, side=300, max_masks=1)
+    plain = show.show_examples([example], count=1, side=300, max_masks=0)
+    size = int(example['image']['height']), int(example['image']['width'])
+    largest = int(np.argmax(example['annotations']['area']))
+    counts = [example['annotations']['segmentation']['counts'][largest]]
+    height, width = (round(edge * 300 / max(size)) for edge in size)
+    mask = coco_rle.decode_resized(counts, size, (height, width))[0] > 0
+    changed = (alone != plain).any(-1)
+    rows, columns = np.nonzero(changed)
+    top, left = rows.min(), columns.min()
+    mask_rows, mask_columns = np.nonzero(mask)
+    assert abs((rows.max() - top) - (mask_rows.max() - mask_rows.min())) <= 6
+    assert abs((columns.max() - left) - (mask_columns.max() - mask_columns.min())) <= 6
+    assert changed.sum() > 0.9 * mask.sum()
+
+
+def test_no_examples_is_an_error():
+    with pytest.raises(ValueError, match=r'show_examples: expected `examples` .*got none'):
+        show.show_examples([])
+
+
+def test_as_dataframe_works(prepared):
+    frame = tfds.as_dataframe(prepared.as_dataset(split='train').take(3), prepared.info)
+    assert len(frame) == 3
+    assert {'image/image_id', 'annotations/area', 'annotations/segmentation/counts'} <= set(frame)
+    html = frame._repr_html_()
+    assert '<img src="data:image' in html

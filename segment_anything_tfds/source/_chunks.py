@@ -20,7 +20,7 @@ except ImportError:  # a platform without a wheel: zlib gives the same bytes, mo
     igzip_lib = None
 
 READ_SIZE = 8 << 20
-CHUNK_SIZE = 10 << 20  # what 8 MiB of photographs give, so that one call is enough
+CHUNK_SIZE = 8 << 20
 GZIP_MAGIC = b'\x1f\x8b'
 # A gzip stream that grows a hundredfold and past a gigabyte holds no photographs.
 BOMB_RATIO = 100

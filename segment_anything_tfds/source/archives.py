@@ -244,7 +244,7 @@ def open_archive(
     """Opens an archive as a context manager that iterates over its pairs.
 
     Nothing is read before iteration begins. While it goes on, one thread reads and decompresses
-    ahead by a few chunks of at most 10 MiB.
+    ahead by a few chunks of at most 8 MiB.
 
     Args:
       source: where the archive is.

@@ -28,8 +28,9 @@ def to_runs(
     Args:
       counts: string [N], compressed COCO RLE.
       size: integer [2] or [N, 2], [height, width] in pixels, at most 65,535 each.
-      max_runs: Python int R ≥ 1, boundaries of each mask. A mask has two for every column that it
-        enters and leaves, so some 1,000 hold most masks of SA-1B; `rle.run_lengths` tells.
+      max_runs: Python int R ≥ 1, boundaries of each mask: two for every stretch of a column in it.
+        Of 1,089 real masks at 848 × 480 the largest has 835; a region as wide as a 1500 × 2250
+        image has at least some 4,500. `rle.run_lengths` tells.
       overflow: `'error'`, or `'drop'` to make a mask of more boundaries an empty one.
 
     Returns:

@@ -3,6 +3,7 @@
 import os
 import sys
 
+import fault_server
 import pytest
 import samples
 import tensorflow_datasets as tfds
@@ -75,8 +76,8 @@ def test_worker_processes_of_dask(manual_dir, tmp_path, clean):
         _check(_build(manual_dir, tmp_path, flags), clean)
 
 
-def test_a_process_of_the_portable_runner_is_what_builds(manual_dir, tmp_path, monkeypatch):
-    """The check above can fail: in this process the work is refused."""
+def test_without_workers_this_process_builds(manual_dir, tmp_path, monkeypatch):
+    """So the tests above would fail if it did."""
     monkeypatch.setattr(shard, 'build_archive', lambda *_: pytest.fail('in the driver'))
     with pytest.raises(BaseException, match='in the driver'):
         build(manual_dir, tmp_path)
@@ -106,3 +107,42 @@ def test_the_command_line_of_tfds(manual_dir, tmp_path, clean, monkeypatch):
     assert done.returncode == 0
     built = tfds.builder('segment_anything', data_dir=str(tmp_path))
     _check(built, clean)
+
+
+_VERBOSE = """
+import logging
+import sys
+import segment_anything_tfds
+import tensorflow_datasets as tfds
+from apache_beam.options import pipeline_options
+
+logging.basicConfig(level=logging.DEBUG)
+options = pipeline_options.PipelineOptions(flags=sys.argv[3:])
+config = tfds.download.DownloadConfig(manual_dir=sys.argv[1], beam_options=options)
+tfds.builder('segment_anything', data_dir=sys.argv[2]).download_and_prepare(download_config=config)
+"""
+
+
+@pytest.mark.parametrize('flags', [PORTABLE, MULTI_PROCESSING], ids=['portable', 'multi'])
+def test_signed_links_are_shown_nowhere(manual_dir, tmp_path, flags):
+    """Neither in the logs of driver and workers, at their most talkative, nor in any file."""
+    talkative = ('--default_sdk_harness_log_level=DEBUG',)
+    manual, data = tmp_path / 'manual', tmp_path / 'data'
+    manual.mkdir()
+    with fault_server.FaultServer() as server:
+        rows = []
+        for path in sorted(manual_dir.iterdir()):
+            rows.append(f'{path.name}\t{server.serve(path.name, path.read_bytes())}')
+        server.objects['sa_000003.tar'].statuses = [(403, {}, b'Signature has expired')] * 50
+        (manual / 'segment_anything_links.txt').write_text('\n'.join(rows))
+        done = run_python(_VERBOSE, manual, data, *flags, *talkative, check=False)
+    assert 'sa_000003' in done.stderr and '403' in done.stderr
+    staged = [path for path in data.rglob('*') if path.is_file()]
+    assert any(path.name == 'sa_000000.json' for path in staged)
+    assert any(path.name == 'sa_000003.failed.jsonl' for path in staged)
+    for text in (
+        done.stdout,
+        done.stderr,
+        *(path.read_bytes().decode('latin-1') for path in staged),
+    ):
+        assert fault_server.SECRET not in text

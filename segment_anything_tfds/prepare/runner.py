@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import queue
+import threading
 
 import apache_beam as beam
 from apache_beam.options import pipeline_options
 from apache_beam.runners.portability import fn_api_runner
 
 _IN_PROCESS = (None, 'DirectRunner', 'FnApiRunner')
+_WATCHES_A_WORKER = 'run_worker'  # name of the threads in which Beam starts worker processes
+
+
+class WorkerLostError(RuntimeError):
+    """A worker process of a runner on this machine died."""
 
 
 def pipeline(runner=None, options: pipeline_options.PipelineOptions | None = None) -> beam.Pipeline:
@@ -31,6 +38,58 @@ def pipeline(runner=None, options: pipeline_options.PipelineOptions | None = Non
     if runner in _IN_PROCESS:
         runner = fn_api_runner.FnApiRunner()
     return beam.Pipeline(runner=runner, options=options)
+
+
+def run(pipeline: beam.Pipeline) -> None:
+    """Runs a pipeline to its end.
+
+    Where a worker process is killed, for example since memory is short, Beam's runners on one
+    machine wait for it for ever: the thread that started the process ends with an error that nobody
+    hears. So a pipeline with such workers runs in a thread, and that error ends the wait.
+
+    Args:
+      pipeline: the pipeline.
+
+    Raises:
+      WorkerLostError: a worker process died.
+    """
+    options = pipeline.options.view_as(pipeline_options.DirectOptions)
+    local = isinstance(pipeline.runner, fn_api_runner.FnApiRunner)
+    if local and options.direct_running_mode != 'multi_processing':
+        pipeline.run().wait_until_finish()
+        return
+    outcomes: queue.SimpleQueue[BaseException | None] = queue.SimpleQueue()
+    with _hear_of_lost_workers(outcomes):
+        threading.Thread(target=_run, args=(pipeline, outcomes), daemon=True).start()
+        error = outcomes.get()
+    if error is not None:
+        raise error
+
+
+def _run(pipeline: beam.Pipeline, outcomes: queue.SimpleQueue) -> None:
+    try:
+        pipeline.run().wait_until_finish()
+    except BaseException as error:
+        outcomes.put(error)
+    else:
+        outcomes.put(None)
+
+
+@contextlib.contextmanager
+def _hear_of_lost_workers(outcomes: queue.SimpleQueue):
+    earlier = threading.excepthook
+
+    def hear(args):
+        if args.thread is not None and args.thread.name == _WATCHES_A_WORKER:
+            outcomes.put(WorkerLostError(str(args.exc_value)))
+        else:
+            earlier(args)
+
+    threading.excepthook = hear
+    try:
+        yield
+    finally:
+        threading.excepthook = earlier
 
 
 @contextlib.contextmanager

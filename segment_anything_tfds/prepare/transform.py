@@ -51,5 +51,7 @@ def _without_link(source: archives.Source) -> archives.Source:
 
 def run(sources: Sequence[archives.Source], plan: shard.Plan, beam_runner, beam_options) -> None:
     """Runs the transform to its end, on the given runner or in this process."""
-    with runner.quiet(), runner.pipeline(beam_runner, beam_options) as pipeline:
-        _ = pipeline | BuildShards(sources, plan)
+    pipeline = runner.pipeline(beam_runner, beam_options)
+    _ = pipeline | BuildShards(sources, plan)
+    with runner.quiet():
+        runner.run(pipeline)

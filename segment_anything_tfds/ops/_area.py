@@ -25,7 +25,7 @@ class _Cells(NamedTuple):
 
 def cover(found: _runs.ForegroundRuns, view: _view.View, num_masks: tf.Tensor) -> tf.Tensor:
     """Returns float32 [N, h, w], the covered fraction of each target pixel."""
-    mask, column, top, bottom = _cut(found, view.y.source)
+    mask, column, top, bottom = _runs.cut(found, view.y.source)
     across = _cells(column, column + 1, view.x)
     pieces = [tf.gather(part, across.owner) for part in (mask, top, bottom)]
     down = _cells(pieces[1], pieces[2], view.y)
@@ -41,16 +41,6 @@ def cover(found: _runs.ForegroundRuns, view: _view.View, num_masks: tf.Tensor) -
     return tf.minimum(tf.reshape(covered, shape), 1)  # sums of float32 may pass 1 by rounding
 
 
-def _cut(found: _runs.ForegroundRuns, height: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Cuts runs at the ends of columns: int32 mask, column, first row, row after the last."""
-    height = tf.maximum(height, 1)
-    first, last = found.starts // height, (found.ends - 1) // height
-    owner, column = _expand(first, last + 1)
-    top = tf.maximum(tf.gather(found.starts, owner) - column * height, 0)
-    bottom = tf.minimum(tf.gather(found.ends, owner) - column * height, height)
-    return tf.gather(found.rows, owner), column, top, bottom
-
-
 def _cells(starts: tf.Tensor, ends: tf.Tensor, axis: _view.Axis) -> _Cells:
     """Spreads intervals of source pixels over the content pixels of an axis."""
     content = tf.cast(axis.content, tf.float64)
@@ -58,14 +48,7 @@ def _cells(starts: tf.Tensor, ends: tf.Tensor, axis: _view.Axis) -> _Cells:
     high = tf.clip_by_value(axis.to_content(ends), low, content)
     first = tf.cast(tf.floor(low), tf.int32)
     limit = tf.where(high > low, tf.cast(tf.math.ceil(high), tf.int32), first)
-    owner, cell = _expand(first, limit)
+    owner, cell = _runs.expand(first, limit)
     edge = tf.cast(cell, tf.float64)
     covered = tf.minimum(tf.gather(high, owner), edge + 1) - tf.maximum(tf.gather(low, owner), edge)
     return _Cells(owner, cell, tf.cast(covered, tf.float32))
-
-
-def _expand(starts: tf.Tensor, limits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Counts from each start to its limit: int32 owners and values."""
-    ragged = tf.raw_ops.RaggedRange(starts=starts, limits=limits, deltas=1, Tsplits=tf.int64)
-    values = tf.ensure_shape(ragged.rt_dense_values, [None])
-    return _runs.row_ids(ragged.rt_nested_splits), values

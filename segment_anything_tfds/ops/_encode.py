@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _checks, _runs
+from segment_anything_tfds.ops import _checks, _runs, _text
 
 
 def encode(masks: tf.Tensor) -> tf.Tensor:
@@ -24,7 +24,7 @@ def encode(masks: tf.Tensor) -> tf.Tensor:
 
     Example:
       >>> rle.encode(np.eye(2, dtype=np.uint8)[np.newaxis]).numpy()
-      array([b'0121'], dtype=object)
+      array([b'0120'], dtype=object)
     """
     masks = tf.convert_to_tensor(masks)
     _checks.static_shape(
@@ -87,7 +87,7 @@ def boundaries(
 def _write(numbers: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
     """Writes int64 numbers of at most 35 bits, 5 bits a character, as one string a row."""
     magnitude = tf.maximum(numbers, -1 - numbers)
-    limits = tf.constant([1 << (5 * digits - 1) for digits in range(1, _runs.MAX_DIGITS)], tf.int64)
+    limits = tf.constant([1 << (5 * digits - 1) for digits in range(1, _text.MAX_DIGITS)], tf.int64)
     digits = 1 + tf.searchsorted(limits, magnitude, side='right')
     ragged = tf.raw_ops.RaggedRange(starts=0, limits=digits, deltas=1, Tsplits=tf.int64)
     digit, ends = ragged.rt_dense_values, ragged.rt_nested_splits

@@ -32,7 +32,7 @@ def flip(counts: tf.Tensor, size: tf.Tensor, *, axis: str = 'horizontal') -> tf.
     """
     _arguments.choice('rle.flip', 'axis', axis, ('horizontal', 'vertical'))
     runs, height, width = _runs.parse_sized(counts, size, name='rle.flip')
-    rows, columns, top, bottom = _cut(_runs.foreground(runs), height)
+    rows, columns, top, bottom = _runs.cut(_runs.foreground(runs), height)
     order = _reversed_within(
         tf.cast(rows, tf.int64) * tf.cast(width, tf.int64) + tf.cast(columns, tf.int64)
     )
@@ -71,7 +71,7 @@ def crop(counts: tf.Tensor, size: tf.Tensor, crop_box: tf.Tensor) -> tf.Tensor:
     num_masks = tf.size(runs.row_splits) - 1
     crop_box = _checked_crop_box(crop_box, height, width, num_masks)
     x, y, new_width, new_height = tf.unstack(crop_box)
-    rows, columns, top, bottom = _cut(_runs.foreground(runs), height)
+    rows, columns, top, bottom = _runs.cut(_runs.foreground(runs), height)
     columns = columns - x
     top = tf.clip_by_value(top - y, 0, new_height)
     bottom = tf.clip_by_value(bottom - y, 0, new_height)
@@ -103,7 +103,7 @@ def pad(counts: tf.Tensor, size: tf.Tensor, paddings: tf.Tensor) -> tf.Tensor:
     """
     runs, height, width = _runs.parse_sized(counts, size, name='rle.pad')
     paddings, new_height, new_width = _checked_paddings(paddings, height, width)
-    rows, columns, top, bottom = _cut(_runs.foreground(runs), height)
+    rows, columns, top, bottom = _runs.cut(_runs.foreground(runs), height)
     (above, _), (left, _) = (tf.unstack(side) for side in tf.unstack(paddings))
     return _join(
         rows,
@@ -114,17 +114,6 @@ def pad(counts: tf.Tensor, size: tf.Tensor, paddings: tf.Tensor) -> tf.Tensor:
         new_width,
         tf.size(runs.row_splits) - 1,
     )
-
-
-def _cut(found: _runs.ForegroundRuns, height: tf.Tensor) -> tuple[tf.Tensor, ...]:
-    """Cuts runs at the ends of columns: int32 mask, column, first row and row after the last."""
-    height = tf.maximum(height, 1)
-    first, last = found.starts // height, (found.ends - 1) // height
-    cut = tf.raw_ops.RaggedRange(starts=first, limits=last + 1, deltas=1, Tsplits=tf.int64)
-    columns, run = cut.rt_dense_values, _runs.row_ids(cut.rt_nested_splits)
-    top = tf.maximum(tf.gather(found.starts, run) - columns * height, 0)
-    bottom = tf.minimum(tf.gather(found.ends, run) - columns * height, height)
-    return tf.gather(found.rows, run), columns, top, bottom
 
 
 def _join(rows, columns, top, bottom, height, width, num_masks) -> tf.Tensor:

@@ -11,13 +11,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _checks
+from segment_anything_tfds.ops import _checks, _size, _text
 
-MAX_PIXELS = 2**31 - 1  # of one mask: positions are int32
-MAX_CHARACTERS = (
-    2**31 - 1
-)  # of all masks of a call: together with MAX_DIGITS, int64 cannot overflow
-MAX_DIGITS = 7  # characters of one number: 35 bits
+MAX_PIXELS = _size.MAX_PIXELS
 
 
 class Runs(NamedTuple):
@@ -80,6 +76,36 @@ def foreground(runs: Runs) -> ForegroundRuns:
     return ForegroundRuns(tf.gather(runs.row_ids(), kept), starts, ends)
 
 
+class Pieces(NamedTuple):
+    """Foreground runs cut at the ends of columns, in order.
+
+    Attributes:
+      rows: int32 [P], the mask of each piece.
+      columns: int32 [P], its column.
+      tops, bottoms: int32 [P], its first row, and the row after its last.
+    """
+
+    rows: tf.Tensor
+    columns: tf.Tensor
+    tops: tf.Tensor
+    bottoms: tf.Tensor
+
+
+def cut(found: ForegroundRuns, height: tf.Tensor) -> Pieces:
+    """Cuts runs at the ends of columns."""
+    height = tf.maximum(height, 1)
+    owners, columns = expand(found.starts // height, (found.ends - 1) // height + 1)
+    tops = tf.maximum(tf.gather(found.starts, owners) - columns * height, 0)
+    bottoms = tf.minimum(tf.gather(found.ends, owners) - columns * height, height)
+    return Pieces(tf.gather(found.rows, owners), columns, tops, bottoms)
+
+
+def expand(starts: tf.Tensor, limits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Counts from each start to before its limit: int32 owners, and values like `starts`."""
+    ragged = tf.raw_ops.RaggedRange(starts=starts, limits=limits, deltas=1, Tsplits=tf.int64)
+    return row_ids(ragged.rt_nested_splits), tf.ensure_shape(ragged.rt_dense_values, [None])
+
+
 def parse(counts: tf.Tensor, *, name: str) -> Runs:
     """Reads and checks `counts`.
 
@@ -93,12 +119,12 @@ def parse(counts: tf.Tensor, *, name: str) -> Runs:
         `MAX_PIXELS`; names the mask.
     """
     counts = _checks.vector(counts, tf.string, argument='counts', name=name)
-    text = _join(counts, name)
+    text = _text.join(counts, name)
     stops = tf.where(text.characters < 32)[:, 0]
     digits = stops - tf.concat([[-1], stops[:-1]], 0)
     row_splits = tf.searchsorted(stops, text.splits, out_type=tf.int64)
     index = index_in_row(row_splits)
-    lengths = _undo_deltas(_numbers(text, stops, digits), index)
+    lengths = _undo_deltas(_text.numbers(text, stops, digits), index)
     ends = _cumulative_in_row(lengths, index)
     checks = _parse_checks(text, digits, lengths, ends, row_splits)
     with tf.control_dependencies(_checks.first_fault(checks, name=name)):
@@ -121,11 +147,11 @@ def parse_sized(
       The runs, and height and width as int32 scalars; both 0 if there are neither masks nor sizes.
 
     Raises:
-      ValueError, tf.errors.InvalidArgumentError: as `parse` and `normalise_size`, and where the
+      ValueError, tf.errors.InvalidArgumentError: as `parse` and `_size.normalise`, and where the
         runs of a mask do not sum to height × width.
     """
     counts = _checks.vector(counts, tf.string, argument='counts', name=name)
-    height, width = normalise_size(size, tf.shape(counts)[0], name=name)
+    height, width = _size.normalise(size, tf.shape(counts)[0], name=name)
     runs = parse(counts, name=name)
     pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
     sums = tf.cast(row_ends(runs), tf.int64)
@@ -149,121 +175,6 @@ def row_ends(runs: Runs) -> tf.Tensor:
     empty = tf.equal(runs.row_splits[1:], runs.row_splits[:-1])
     ends = tf.gather(tf.concat([runs.ends, [0]], 0), tf.maximum(last, 0))
     return tf.where(empty, 0, ends)
-
-
-def normalise_size(size: tf.Tensor, num_masks: tf.Tensor, *, name: str):
-    """Checks `size` and returns height and width as int32 scalars.
-
-    Args:
-      size: integer [2] or [N, 2]: [height, width]; uint64, as the dataset stores it, is accepted.
-      num_masks: integer scalar N.
-      name: the public function to name in errors.
-
-    Raises:
-      ValueError: not integers, or a shape that cannot be [2] or [N, 2].
-      tf.errors.InvalidArgumentError: N differs, sizes differ, a size is not positive or a mask
-        would pass `MAX_PIXELS`.
-    """
-    size = _checks.integers(size, argument='size', name=name)
-    _checks.static_shape(size, [(2,), (None, 2)], argument='size', name=name, rule='[2] or [N, 2]')
-    rows = tf.reshape(size, [-1, 2])
-    num_rows = tf.shape(rows)[0]
-    first = tf.concat([rows, tf.zeros([1, 2], tf.int64)], 0)[0]
-    height, width = first[0], first[1]
-    checks = _size_checks(size, rows, num_rows, tf.cast(num_masks, tf.int32))
-    with tf.control_dependencies(_checks.first_fault(checks, name=name)):
-        return tf.cast(height, tf.int32), tf.cast(width, tf.int32)
-
-
-def _size_checks(size, rows, num_rows, num_masks):
-    single = tf.equal(tf.rank(size), 1)
-    fits = (rows >= 1) & (rows <= MAX_PIXELS)
-    clipped = tf.clip_by_value(rows, 0, MAX_PIXELS)
-    right = tf.reduce_all(fits, 1) & (clipped[:, 0] * clipped[:, 1] <= MAX_PIXELS)
-    same = tf.reduce_all(tf.equal(rows, rows[:1]), 1)
-
-    def wrong_number():
-        return tf.strings.format(
-            'expected `size` of shape [2] or [{}, 2], one row a mask; got {} rows. '
-            'Pass one size for all masks, or one for each.',
-            [num_masks, num_rows],
-        )
-
-    def wrong_size():
-        row = tf.where(~right)[0, 0]
-        return tf.strings.format(
-            'expected `size` positive with height x width at most {}; got {} at index {}. '
-            'Pass [height, width] in pixels.',
-            [tf.constant(MAX_PIXELS), rows[row], row],
-        )
-
-    def differing():
-        row = tf.where(~same)[0, 0]
-        return tf.strings.format(
-            'expected `size` equal for all masks of a call; got {} at index 0 and {} at index {}. '
-            'Call once for each size.',
-            [tf.gather(rows, 0), tf.gather(rows, row), row],
-        )
-
-    return [
-        (single | tf.equal(num_rows, num_masks), wrong_number),
-        (tf.reduce_all(right), wrong_size),
-        (tf.reduce_all(same), differing),
-    ]
-
-
-class _Text(NamedTuple):
-    """All strings joined: uint8 [B] characters less 48, their 5-bit payloads in 40-bit words."""
-
-    characters: tf.Tensor
-    words: tf.Tensor
-    splits: tf.Tensor
-
-
-def _join(counts: tf.Tensor, name: str) -> _Text:
-    sizes = tf.strings.length(counts)
-    splits = tf.concat([[0], tf.cumsum(tf.cast(sizes, tf.int64))], 0)
-    total = splits[-1]
-
-    def describe():
-        return tf.strings.format(
-            'expected `counts` of at most {} characters in all; got {}. Pass fewer masks.',
-            [tf.constant(MAX_CHARACTERS), total],
-        )
-
-    with tf.control_dependencies(
-        _checks.first_fault([(total <= MAX_CHARACTERS, describe)], name=name)
-    ):
-        padding = tf.strings.substr('0' * 16, tf.cast(total % 8, tf.int32), 16)
-    joined = tf.strings.reduce_join(tf.concat([counts, [padding]], 0))
-    characters = tf.io.decode_raw(joined, tf.uint8)[:total] - 48
-    return _Text(characters, _pack(tf.io.decode_raw(joined, tf.int64)), splits)
-
-
-def _pack(words: tf.Tensor) -> tf.Tensor:
-    """Squeezes the payloads of 8 characters, 5 bits each, into the low 40 bits of their word."""
-    words = words ^ 0x1010101010101010  # x - 48 and x ^ 16 have the same low 5 bits
-    words = (words & 0x001F001F001F001F) | _right(words & 0x1F001F001F001F00, 3)
-    words = (words & 0x000003FF000003FF) | _right(words & 0x03FF000003FF0000, 6)
-    return (words & 0x00000000000FFFFF) | _right(words & 0x000FFFFF00000000, 12)
-
-
-def _numbers(text: _Text, stops: tf.Tensor, digits: tf.Tensor) -> tf.Tensor:
-    """Returns int64 [T], the signed number that ends at each stop."""
-    first = stops - digits + 1
-    word, offset = _right(first, 3), (first & 7) * 5
-    low = _right(tf.gather(text.words, word), offset)
-    high = _left(tf.gather(text.words, word + 1), 40 - offset)
-    unused = 64 - 5 * tf.minimum(digits, MAX_DIGITS)
-    return _right(_left(low | high, unused), unused)  # the sign bit is the highest one used
-
-
-def _left(bits: tf.Tensor, by: tf.Tensor | int) -> tf.Tensor:
-    return tf.bitwise.left_shift(bits, tf.cast(by, bits.dtype))
-
-
-def _right(bits: tf.Tensor, by: tf.Tensor | int) -> tf.Tensor:
-    return tf.bitwise.right_shift(bits, tf.cast(by, bits.dtype))
 
 
 def index_in_row(row_splits: tf.Tensor) -> tf.Tensor:
@@ -314,11 +225,11 @@ def _parse_checks(text, digits, lengths, ends, row_splits):
         )
 
     def long_number():
-        at = tf.where(digits > MAX_DIGITS)[0, 0]
+        at = tf.where(digits > _text.MAX_DIGITS)[0, 0]
         return tf.strings.format(
             'expected `counts` of numbers of at most {} characters; got {} at index {}, run {}. '
             'No mask is that large.',
-            [tf.constant(MAX_DIGITS), digits[at], *_locate(row_splits, at)],
+            [tf.constant(_text.MAX_DIGITS), digits[at], *_locate(row_splits, at)],
         )
 
     good_run = (lengths >= 0) & (lengths <= MAX_PIXELS) & (ends <= MAX_PIXELS)
@@ -334,7 +245,7 @@ def _parse_checks(text, digits, lengths, ends, row_splits):
     return [
         (tf.reduce_all(text.characters < 64), bad_character),
         (~tf.reduce_any(open_end), inside_number),
-        (most <= MAX_DIGITS, long_number),
+        (most <= _text.MAX_DIGITS, long_number),
         (tf.reduce_all(good_run), bad_run),
     ]
 

@@ -76,6 +76,13 @@ class _Far(http.server.BaseHTTPRequestHandler):
         return memoryview(self.body)
 
 
+class _Server(http.server.ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request, client_address):
+        """Clients that go away are no errors here."""
+
+
 def make_body(size: int) -> bytes:
     """Bytes that begin as an archive does; what follows is random, as compressed data is."""
     return b'\x1f\x8b\x08\0' + random.Random(1).randbytes(size - 4)
@@ -83,7 +90,7 @@ def make_body(size: int) -> bytes:
 
 def _serve(size: int, port, sent) -> None:
     _Far.body, _Far.sent = make_body(size), sent
-    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), _Far) as server:
+    with _Server(('127.0.0.1', 0), _Far) as server:
         port.value = server.server_port
         server.serve_forever()
 

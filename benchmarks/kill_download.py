@@ -32,6 +32,7 @@ def main() -> None:
     args = parser.parse_args()
     chance = random.Random(args.seed)
     body, kills, torn, completed = download.make_body(SIZE), 0, 0, 0
+    finished = parts = 0
     names = [f'sa_{number:06d}.tar' for number in range(ARCHIVES)]
     with download.far_server(SIZE) as (address, sent), tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
@@ -39,10 +40,12 @@ def main() -> None:
         (command,) = download.sa1b(urls, folder)
         while kills < args.kills:
             process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-            time.sleep(0.25 + chance.random() * 0.75)
+            time.sleep(0.2 + chance.random() * 2.3)
             process.kill()
             kills += process.wait() != 0
-            whole = [path for path in folder.glob('*.tar')]
+            whole = list(folder.glob('*.tar'))
+            finished += len(whole)
+            parts += len(list(folder.glob('*.part')))
             torn += sum(path.read_bytes() != body for path in whole)
             if len(whole) == ARCHIVES:
                 completed += 1
@@ -53,6 +56,7 @@ def main() -> None:
         left = [path.name for path in folder.glob('*.part')]
         needed = (completed + 1) * ARCHIVES * SIZE
         print(f'{kills} kills; {completed} times all {ARCHIVES} archives of {SIZE / 1e6:.0f} MB')
+        print(f'looked at {finished} finished archives and {parts} parts after kills')
         print(f'files that pass for whole and are not: {torn}')
         print(f'the last run: exit code {ended}, parts left: {len(left)}')
         print(f'bytes sent over bytes needed: {sent.value / needed:.3f}')

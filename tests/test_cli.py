@@ -74,6 +74,21 @@ def test_help_lists_all_commands(capsys):
             assert f'\n    {name} ' in printed.out
 
 
+def test_version(capsys):
+    code, printed = _run(capsys, '--version')
+    assert code == 0 and printed.out.startswith('sa1b 1.')
+
+
+def test_errors_are_red_on_a_terminal_only(monkeypatch, capsys):
+    monkeypatch.delenv('NO_COLOR', raising=False)
+    terminal.complain('wrong')
+    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True, raising=False)
+    terminal.complain('wrong')
+    monkeypatch.setenv('NO_COLOR', '1')
+    terminal.complain('wrong')
+    assert capsys.readouterr().err == 'wrong\n\x1b[31mwrong\x1b[0m\nwrong\n'
+
+
 def test_a_missing_command_does_not_break_the_others(monkeypatch, capsys):
     monkeypatch.setattr(main, 'COMMANDS', (*main.COMMANDS, 'not_there'))
     assert _run(capsys, '--help')[0] == 0
@@ -154,6 +169,18 @@ def test_bars_on_a_terminal(monkeypatch, capsys):
     assert 'sa_000020: downloaded' in capsys.readouterr().err
 
 
+@pytest.mark.parametrize('command', ['preview', 'verify', 'stats'])
+def test_malformed_archives(command, capsys):
+    code, printed = _run(capsys, command, DUMMY_DATA, '--archives', '3-1', *_needed(command))
+    assert code == 2 and '--archives: `selection.parse`: expected' in printed.err
+    code, printed = _run(capsys, command, DUMMY_DATA, '--archives', '7', *_needed(command))
+    assert code == 2 and 'expected archives 7 in' in printed.err
+
+
+def _needed(command):
+    return ['--png', 'x.png'] if command == 'preview' else []
+
+
 # links
 
 
@@ -221,6 +248,8 @@ def test_preview_draws_one_image(tmp_path, capsys):
 def test_preview_of_a_prepared_dataset(tmp_path, capsys):
     samples.write_archives(tmp_path / 'archives', 1)
     building.build(tmp_path / 'archives', tmp_path / 'prepared')
+    code, printed = _run(capsys, 'verify', tmp_path / 'prepared')
+    assert code == 2 and 'got a prepared dataset' in printed.err
     png, html = tmp_path / 'new' / 'a.png', tmp_path / 'new' / 'a.html'
     args = [tmp_path / 'prepared', '--png', png, '--html', html, '--limit', '3', '--cell', '100']
     code, printed = _run(capsys, 'preview', *args)

@@ -188,10 +188,32 @@ def test_pipeline_adds_up_what_its_workers_count(tmp_path):
     with runner.quiet():
         found = counting.run([0, 1, 2, 3], _statistics, runner.pipeline(), path)
         again = counting.run([0, 1, 2, 3], _statistics, runner.pipeline(), path)
-    expected = _as_text(stats.total(map(_statistics, range(4))))
+    expected = stats.total(map(_statistics, range(4)))
+    expected.units = 4
+    expected = _as_text(expected)
     assert _as_text(found) == _as_text(again) == expected
     assert json.loads((tmp_path / 'stats.json').read_text())['images'] == 12
     assert [path.name for path in tmp_path.iterdir()] == ['stats.json']
+
+
+class _LosesOne:
+    def __init__(self, units):
+        self._units = units
+
+    def __len__(self):
+        return len(self._units)
+
+    def __iter__(self):
+        return iter(self._units[1:])
+
+
+def test_pipeline_that_loses_units_is_an_error(tmp_path):
+    with (
+        runner.quiet(),
+        pytest.raises(RuntimeError, match=r'counting.run`: expected 4 units .*; got 3'),
+    ):
+        path = str(tmp_path / 'stats.json')
+        counting.run(_LosesOne([0, 1, 2, 3]), _statistics, runner.pipeline(), path)
 
 
 @pytest.mark.parametrize('statistics', [stats.Statistics(), _statistics(1)])

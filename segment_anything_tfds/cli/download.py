@@ -156,10 +156,15 @@ class _Job:
             self._args.to,
             apart=self._args.extract == 'apart',
             on_fault=lambda fault: found.update([fault.reason]),
+            on_bytes=self._heed_stop,
         )
         outcome.faults = dict(found)
         if self._args.delete_archives:
             path.unlink()
+
+    def _heed_stop(self, size: int) -> None:
+        if self.stop.is_set():
+            raise fetch.FetchError('The archive is whole, but not extracted.', 'stopped')
 
 
 def _ask_sizes(todo: Sequence[links.Link]) -> dict[int, int]:

@@ -9,6 +9,7 @@ import sys
 import types
 from collections.abc import Sequence
 
+from segment_anything_tfds import __version__
 from segment_anything_tfds.cli import terminal
 
 COMMANDS = ('links', 'download', 'verify', 'preview', 'stats', 'export', 'evaluate', 'demo')
@@ -69,6 +70,7 @@ def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    parser.add_argument('--version', action='version', version=f'sa1b {__version__}')
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     wanted = [argv[0]] if argv and argv[0] in COMMANDS else COMMANDS
     for name in wanted:

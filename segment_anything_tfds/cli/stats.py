@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import pathlib
 import tempfile
 
@@ -81,10 +82,12 @@ def _read(path: str):
 
 
 def _count(args: argparse.Namespace):
+    units = reading.find(args)
+    logging.disable(logging.WARNING)  # Beam warns of what it has not, when it is imported
     from segment_anything_tfds.prepare import runner
     from segment_anything_tfds.report import counting
 
-    units = reading.find(args)
+    logging.disable(logging.NOTSET)
     with tempfile.TemporaryDirectory() as folder, runner.quiet():
         path = args.out or f'{folder}/stats.json'
         return counting.run(units, count_unit, runner.pipeline(options=_beam_options(args)), path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -61,7 +62,8 @@ def say(text: str) -> None:
 
 def complain(text: str) -> None:
     """An error, on the standard error; red on a terminal."""
-    say(f'\x1b[31m{text}\x1b[0m' if sys.stderr.isatty() else text)
+    in_color = sys.stderr.isatty() and 'NO_COLOR' not in os.environ
+    say(f'\x1b[31m{text}\x1b[0m' if in_color else text)
 
 
 def show(value: Any, indent: int | None = 2) -> None:

@@ -26,18 +26,33 @@ def run(
 
     Returns:
       The statistics of all units.
+
+    Raises:
+      RuntimeError: the runner lost units, so the numbers would be wrong.
     """
     with pipeline:
         _ = (
             pipeline
             | 'Units' >> beam.Create(list(units))
             | 'Spread' >> beam.Reshuffle()
-            | 'Count' >> beam.Map(count)
+            | 'Count' >> beam.Map(_count, count)
             | 'AddUp' >> beam.CombineGlobally(stats.total)
             | 'Write' >> beam.Map(_write, path)
         )
     with filesystems.FileSystems.open(path) as file:
-        return stats.Statistics.from_json(json.load(file))
+        found = stats.Statistics.from_json(json.load(file))
+    if found.units != len(units):
+        raise RuntimeError(
+            f'`counting.run`: expected {len(units)} units to be counted; got {found.units}. The '
+            'runner lost some: count again, with another runner.'
+        )
+    return found
+
+
+def _count(unit: Any, count: Callable[[Any], stats.Statistics]) -> stats.Statistics:
+    statistics = count(unit)
+    statistics.units = 1
+    return statistics
 
 
 def _write(statistics: stats.Statistics, path: str) -> None:

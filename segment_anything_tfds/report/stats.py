@@ -67,6 +67,7 @@ class Statistics:
     """What was counted so far; `+` adds up two of them.
 
     Attributes:
+      units: archives and shards that were counted.
       images: how many.
       masks: how many.
       empty_masks: masks without a pixel; they have no centre, and no concavity.
@@ -80,6 +81,7 @@ class Statistics:
       first_faults: some of it, for a person.
     """
 
+    units: int = 0
     images: int = 0
     masks: int = 0
     empty_masks: int = 0
@@ -172,6 +174,7 @@ class Statistics:
         """All numbers, as JSON values; `from_json` reads them back."""
         per_image = sorted(self.masks_per_image.items())
         return {
+            'units': self.units,
             'images': self.images,
             'masks': self.masks,
             'empty_masks': self.empty_masks,
@@ -219,6 +222,7 @@ class Statistics:
         """
         try:
             return cls(
+                units=content['units'],
                 images=content['images'],
                 masks=content['masks'],
                 empty_masks=content['empty_masks'],

@@ -180,7 +180,7 @@ class _Download:
         except _OtherBytesError as error:
             self._truncate(str(error))
             self._transfer(None)
-        self._check_whole()
+        self._check_not_empty()
         return self._finish()
 
     def _transfer(self, remote: fetch.Remote | None) -> None:
@@ -259,19 +259,12 @@ class _Download:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._file.truncate(0)
 
-    def _check_whole(self) -> None:
-        state = _read_state(self._folder, self._link.name)
-        if state is None or not self._position:
+    def _check_not_empty(self) -> None:
+        if not self._position:
             raise fetch.FetchError(
                 f'`download.download`: expected bytes of {self._link.name}; got an empty file. '
                 f'{links.HOW_TO_GET}',
                 'refused',
-            )
-        if state.size is not None and state.size != self._position:
-            raise fetch.FetchError(
-                f'`download.download`: expected {state.size:,} bytes of {self._link.name}; got '
-                f'{self._position:,}. Try again.',
-                'changed',
             )
 
     def _finish(self) -> Done:

@@ -45,3 +45,12 @@ def test_table_of_the_page_is_the_reference():
 )
 def test_examples_of_docstrings(function):
     assert failures(function.__doc__, function.__name__) == ''
+
+
+@pytest.mark.parametrize('name', rle.__all__)
+def test_docstrings_state_the_contract(name):
+    text = getattr(rle, name).__doc__
+    inherited = 'Args, Returns, Raises: as `rle.' in text
+    for section in ('Args:', 'Returns:', 'Raises:'):
+        assert section in text or inherited, section
+    assert '>>> ' in text

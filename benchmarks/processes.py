@@ -1,0 +1,110 @@
+"""The same archives on two cores in every way that Beam offers on one machine.
+
+One process, whose threads read and write beside the checks; two worker processes of Beam, in
+each of its modes; Dask; and two builds of half the archives each, which is as fast as two
+processes can be.
+
+    python benchmarks/processes.py --archives 8 --images 250 --json rows.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import statistics
+import sys
+import tempfile
+
+import _builds
+import archives
+
+WORKER = f'{sys.executable} -m apache_beam.runners.worker.sdk_worker_main'
+WAYS = {
+    'one process': (),
+    'multi_processing, 2 workers': (
+        '--direct_running_mode=multi_processing',
+        '--direct_num_workers=2',
+    ),
+    'portable runner, 2 workers': (
+        '--runner=PortableRunner',
+        '--job_endpoint=embed',
+        '--environment_type=beam:env:harness_subprocess_python:v1',
+        f'--environment_config={WORKER}',
+        '--direct_num_workers=2',
+    ),
+    'Dask, 2 workers': ('--runner=apache_beam.runners.dask.dask_runner.DaskRunner',),
+}
+HALVES = 'two builds of one half each'
+
+
+def run(folder: pathlib.Path, num_archives: int, images: int, repeat: int, ways) -> dict:
+    """Medians of seconds and peak memory by way."""
+    manual = folder / 'manual'
+    archives.make_archives(manual, num_archives, images)
+    half = num_archives // 2
+    runs: dict[str, list[dict]] = {}
+    for _ in range(repeat):
+        for way, flags in WAYS.items():
+            if way in ways:
+                measured = _builds.measure(_builds.Job(manual, flags=flags))
+                runs.setdefault(way, []).append(measured)
+        if HALVES in ways:
+            jobs = [
+                _builds.Job(manual, f'{first}-{last}')
+                for first, last in ((0, half - 1), (half, num_archives - 1))
+            ]
+            runs.setdefault(HALVES, []).append(_builds.measure(*jobs))
+    return {
+        way: {
+            'seconds': statistics.median(m['seconds'] for m in measured),
+            'build': statistics.median(
+                max(b['build_seconds'] for b in m['builds']) for m in measured
+            ),
+            'peak_bytes': max(m['peak_bytes'] for m in measured),
+            'images': sum(b['images'] for b in measured[0]['builds']),
+        }
+        for way, measured in runs.items()
+    }
+
+
+def make_rows(results: dict) -> list[dict]:
+    rows = []
+    one = results['one process']
+    for way, measured in results.items():
+        rows += [
+            _builds.row(f'{way}: seconds, imports included', measured['seconds']),
+            _builds.row(f'{way}: seconds of the build', measured['build']),
+            _builds.row(f'{way}: images a second', measured['images'] / measured['build']),
+            _builds.row(f'{way}: peak memory, GB', measured['peak_bytes'] / 1e9),
+        ]
+    for way, measured in results.items():
+        if way != 'one process':
+            ratio = one['seconds'] / measured['seconds']
+            rows.append(_builds.row(f'{way}: times one process', ratio, '>= 1.6', ratio >= 1.6))
+    return rows
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--archives', type=int, default=8, help='default: %(default)s')
+    parser.add_argument('--images', type=int, default=250, help='in each; default: %(default)s')
+    parser.add_argument('--repeat', type=int, default=1, help='default: %(default)s')
+    parser.add_argument('--ways', nargs='*', default=[*WAYS, HALVES], help='default: all')
+    parser.add_argument('--folder', type=pathlib.Path, help='where to work (default: temporary)')
+    parser.add_argument('--json', type=pathlib.Path, help='also write the rows to this file')
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+        results = run(
+            pathlib.Path(folder),
+            arguments.archives,
+            arguments.images,
+            arguments.repeat,
+            arguments.ways,
+        )
+    _builds.show(make_rows(results), arguments.json)
+
+
+if __name__ == '__main__':
+    main()

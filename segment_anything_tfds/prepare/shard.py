@@ -188,7 +188,7 @@ def _checked_examples(
 
 def _duplicate(archive: str, member: str, image_id: int) -> faults.Fault:
     detail = f'`image_id` {image_id} was already seen in this archive'
-    return faults.Fault(archive, 'duplicate_image_id', detail, member=member)
+    return faults.Fault(archive, 'image_id_duplicate', detail, member=member)
 
 
 def _record_unfinished(

@@ -15,7 +15,7 @@ import os
 import pathlib
 from collections.abc import Callable
 
-from segment_anything_tfds.source import fetch, links
+from segment_anything_tfds.source import _tar, fetch, links
 from segment_anything_tfds.source.control import Pace, Stop
 
 __all__ = ['Done', 'Pace', 'Stop', 'download', 'final_path', 'part_size']
@@ -28,7 +28,7 @@ except ImportError:  # a system without file locks
 STATE_FOLDER = '.sa1b'
 PIECE = 1 << 20  # bytes read, hashed and written at once
 OVERLAP = 64 << 10  # bytes fetched again on resuming, to compare with what is there
-_MAGIC = {b'\x1f\x8b': 0, b'ustar': 257}  # gzip; tar
+_GZIP = b'\x1f\x8b'
 
 
 @dataclasses.dataclass(frozen=True)
@@ -186,7 +186,7 @@ class _Download:
         self._on_bytes(len(data))
 
     def _check_start(self, data: bytes) -> None:
-        if not any(data[at:].startswith(magic) for magic, at in _MAGIC.items()):
+        if not data.startswith(_GZIP) and not _tar.is_header(data[: _tar.BLOCK]):
             raise fetch.FetchError(
                 f'`download.download`: expected a tar, plain or gzip, behind the link of '
                 f'{self._link.name}; got bytes that begin {data[:16]!r}. {links.HOW_TO_GET}',

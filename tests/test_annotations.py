@@ -25,7 +25,7 @@ NOT_OURS = {slug for slug, reason in REASONS.items() if reason.level in ('archiv
     'image_missing',
     'member_duplicate',
     'member_too_large',
-    'duplicate_image_id',
+    'image_id_duplicate',
 }
 
 

@@ -45,7 +45,7 @@ REASONS: dict[str, Reason] = {
             'image_missing': 'Every JSON file has a JPEG of the same name.',
             'member_duplicate': 'No two files of an archive have the same name.',
             'member_too_large': 'JPEGs and JSON files are of a sane size.',
-            'duplicate_image_id': 'Every `image_id` occurs once in an archive.',
+            'image_id_duplicate': 'Every `image_id` occurs once in an archive.',
             'json_invalid': 'The JSON file parses.',
             'record_keys': 'The JSON has `image` and `annotations` with their documented keys.',
             'image_invalid': '`image_id`, `width` and `height` are integers, `file_name` a string.',

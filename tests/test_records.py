@@ -94,6 +94,23 @@ def test_prepared_dataset_gives_the_same_as_far_as_it_keeps_it(archives, prepare
             np.testing.assert_array_equal(column, stored, err_msg=name)
 
 
+@pytest.mark.parametrize('file_format', ['tfrecord', 'riegeli', 'array_record'])
+def test_other_file_formats_and_images_without_masks(tmp_path, file_format):
+    if file_format == 'riegeli':
+        pytest.importorskip('riegeli')
+    if file_format == 'array_record':
+        pytest.importorskip('array_record')
+    files = samples.members(1, 2)
+    files['./sa_2.json'] = json.dumps(samples.record(2, masks=0)).encode()
+    (tmp_path / 'archives').mkdir()
+    samples.write_archive(tmp_path / 'archives' / 'sa_000000.tar', files)
+    building.build(tmp_path / 'archives', tmp_path / 'prepared', file_format=file_format)
+    found = _by_stem(_read(tmp_path / 'prepared'))
+    assert found['sa_1'].json == _with_float32_scores(samples.record(1))
+    assert found['sa_2'].json == samples.record(2, masks=0)
+    assert found['sa_2'].example.annotations['bbox'].shape == (0, 4)
+
+
 def test_boxes_that_are_not_whole_come_back_closely():
     rng = np.random.default_rng(0)
     xy = rng.uniform(0, 1000, [50, 2])

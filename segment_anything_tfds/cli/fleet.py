@@ -122,7 +122,7 @@ def _describe(outcome: Outcome) -> str:
     if outcome.fetched:
         parts.append(f'{terminal.human_bytes(rate)}/s')
     if outcome.retries:
-        parts.append(f'{outcome.retries} retries')
+        parts.append(f'{outcome.retries} retr{"y" if outcome.retries == 1 else "ies"}')
     if outcome.digest != 'unknown':
         parts.append(f'digest: {outcome.digest}')
     if outcome.extracted is not None:

@@ -14,6 +14,16 @@ import numpy as np
 from segment_anything_tfds.source import annotations, archives, faults, inputs
 
 OnFault = Callable[[faults.Fault], None]
+_COLUMNS = {
+    'area': (np.uint64, ()),
+    'bbox': (np.float32, (4,)),
+    'crop_box': (np.float32, (4,)),
+    'id': (np.uint64, ()),
+    'point_coords': (np.float64, (1, 2)),
+    'predicted_iou': (np.float64, ()),
+    'stability_score': (np.float64, ()),
+    'size': (np.uint64, (2,)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,13 +130,17 @@ def _keep(raw: list, columns: dict[str, Any]) -> list[dict]:
 def _read_shard(shard: inputs.Shard) -> Iterator[Record]:
     import tensorflow_datasets as tfds
 
-    dataset = _builder(shard.folder).as_dataset(
-        split=f'{shard.split}[{shard.index}shard]',
-        decoders={'image': {'content': tfds.decode.SkipDecoding()}},
-        read_config=tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1),
-        shuffle_files=False,
-    )
-    for row in tfds.as_numpy(dataset):
+    builder = _builder(shard.folder)
+    options = {
+        'split': f'{shard.split}[{shard.index}shard]',
+        'decoders': {'image': {'content': tfds.decode.SkipDecoding()}},
+    }
+    if builder.info.file_format.value == 'array_record':  # which `as_dataset` does not read
+        rows = builder.as_data_source(**options)
+    else:
+        config = tfds.ReadConfig(try_autocache=False, interleave_cycle_length=1)
+        rows = tfds.as_numpy(builder.as_dataset(read_config=config, shuffle_files=False, **options))
+    for row in rows:
         yield from_example(_to_example(row))
 
 
@@ -143,7 +157,12 @@ def _to_example(row: dict[str, Any]) -> annotations.Example:
     image['file_name'] = row['image']['file_name'].decode()
     columns = dict(row['annotations'])
     segmentation = columns.pop('segmentation')
-    columns.update(counts=list(segmentation['counts']), size=segmentation['size'])
+    columns['size'] = segmentation['size']
+    columns = {
+        name: np.asarray(columns[name], dtype).reshape(-1, *shape)
+        for name, (dtype, shape) in _COLUMNS.items()
+    }
+    columns['counts'] = list(segmentation['counts'])
     return annotations.Example({'content': row['image']['content'], **image}, columns)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 
 import masks
 import numpy as np
@@ -13,18 +15,22 @@ from throughput import milliseconds
 from segment_anything_tfds.ops import rle
 
 MEMORY_PROBE = """
-import resource, sys
+import pathlib, sys
 import numpy as np, tensorflow as tf
-import masks
 from segment_anything_tfds.ops import rle
 
+def status(key):
+    lines = pathlib.Path('/proc/self/status').read_text().splitlines()
+    return 1024 * int(next(line for line in lines if line.startswith(key)).split()[1])
+
+counts = pathlib.Path(sys.argv[1]).read_bytes().split()
 draw = tf.function(lambda c, s: rle.decode_resized(c, s, (256, 256)))
-few = draw(tf.constant(masks.make(1)), masks.SIZE)
-counts = tf.constant(masks.make(100))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-drawn = draw(counts, masks.SIZE)
-after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-print((after - before) * 1024 / np.prod(drawn.shape))
+draw(tf.constant(counts[:1]), (1500, 2250))
+counts = tf.constant(counts)
+pathlib.Path('/proc/self/clear_refs').write_text('5')  # forgets the peak so far
+before = status('VmRSS')
+drawn = draw(counts, (1500, 2250))
+print((status('VmHWM') - before) / np.prod(drawn.shape))
 """
 
 
@@ -45,12 +51,18 @@ def run(table, elements, plot: pathlib.Path | None) -> None:
 
 
 def memory() -> float:
-    """Growth of the peak of memory, in outputs, of drawing 100 masks at 256 × 256."""
-    paths = [str(pathlib.Path(__file__).parent), str(pathlib.Path(__file__).parent.parent)]
-    script = f'import sys\nsys.path[:0] = {paths!r}\n{MEMORY_PROBE}'
-    done = subprocess.run(
-        [sys.executable, '-c', script], check=True, capture_output=True, text=True
-    )
+    """Growth of the peak of memory, in outputs, of drawing 100 masks at 256 × 256; on Linux."""
+    root = str(pathlib.Path(__file__).parent.parent)
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b'\n'.join(masks.make(100)))
+        file.flush()
+        done = subprocess.run(
+            [sys.executable, '-c', MEMORY_PROBE, file.name],
+            check=True,
+            capture_output=True,
+            text=True,
+            env={**os.environ, 'PYTHONPATH': root},
+        )
     return float(done.stdout.split()[-1])
 
 

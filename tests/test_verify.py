@@ -13,7 +13,7 @@ import pytest
 import samples
 
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.source import _chunks, checksums, inputs, verify
+from segment_anything_tfds.source import _chunks, checksums, inputs, resources, verify
 
 NOTHING_KNOWN = checksums.Checksums()
 
@@ -276,3 +276,12 @@ def test_strict_takes_doubtful_for_bad(archive, tmp_path, capsys):
 def test_wrong_usage(archive, capsys, args, message):
     code, printed = _run(capsys, *[archive if arg == 'ARCHIVE' else arg for arg in args])
     assert code == 2 and message in printed.err
+
+
+def test_data_that_comes_with_the_package_is_good(capsys):
+    dummy_data, digests = resources.folder('dummy_data'), resources.folder('checksums')
+    args = [dummy_data, '--digests', digests / 'dummy_data.md5', '--expected', '5', '--decode']
+    code, printed = _run(capsys, *args, '--json')
+    found = json.loads(printed.out)
+    assert code == 0 and len(found) == 3
+    assert {(row['state'], row['digest'], row['pairs']) for row in found} == {('good', 'match', 5)}

@@ -159,7 +159,7 @@ def _plot_axis(name: str, view: tuple[float, float] | None = None, log: bool = F
         joined = max(1, round((high - low) / step / 50))
         starts = np.arange(0, len(counts), joined)
         share = np.add.reduceat(counts, starts) / max(1, counts.sum())
-        axis.bar(edges[starts], share, step * joined, align='edge', color=_BLUE)
+        axis.stairs(share, [*edges[starts], edges[-1]], fill=True, color=_BLUE)
         axis.set_xlim(low, high)
         if log and counts.any():
             axis.set_yscale('log', nonpositive='clip')

@@ -27,6 +27,7 @@ from segment_anything_tfds import training
 from segment_anything_tfds.report import draw
 
 STEPS_PER_EPOCH = 80
+SHOWN_SIZE = 384
 
 
 def main(argv: list[str] | None = None) -> dict:
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> dict:
         keras.optimizers.AdamW(args.learning_rate, weight_decay=0.01, global_clipnorm=1.0),
         loss=training.SegmentAnythingLoss(),
         metrics=[training.MeanMaskIoU(), training.BoundaryIoU()],
+        jit_compile='auto' if args.preset else False,  # compiling takes longer than the small model
     )
     before = model.evaluate(judged, return_dict=True, verbose=0)
     started = time.monotonic()
@@ -108,13 +110,16 @@ def load(recipe: training.Recipe, args: argparse.Namespace):
 def draw_predictions(model: keras.Model, batches, path: pathlib.Path, count: int = 6) -> None:
     """A sheet with a row an image: the prompts, the true masks, the predicted masks."""
     pictures, captions = [], []
-    for inputs, masks, valid in batches.unbatch().batch(1).take(count):
+    shown_only = batches.unbatch().filter(lambda inputs, masks, valid: valid[0] > 0)
+    for inputs, masks, valid in shown_only.batch(1).take(count):
         logits = training.metrics.choose_mask(model(inputs))[0]
         inputs = {name: np.asarray(value)[0] for name, value in inputs.items()}
-        image, shown = inputs['image'], np.asarray(valid)[0] > 0
+        shown = np.asarray(valid)[0] > 0
+        zoom = max(1, SHOWN_SIZE // inputs['image'].shape[0])
+        image = inputs['image'].repeat(zoom, axis=0).repeat(zoom, axis=1)
         empty = np.zeros([0, *image.shape[:2]], np.uint8)
-        boxes = inputs['boxes_xyxy'][shown & (inputs['has_box'] > 0)]
-        points = inputs['point_coords'][shown].reshape(-1, 2)
+        boxes = inputs['boxes_xyxy'][shown & (inputs['has_box'] > 0)] * zoom
+        points = inputs['point_coords'][shown].reshape(-1, 2) * zoom
         labels = inputs['point_labels'][shown].reshape(-1)
         pictures += [
             draw.overlay(image, empty, boxes=boxes, points=points, point_labels=labels),
@@ -122,7 +127,7 @@ def draw_predictions(model: keras.Model, batches, path: pathlib.Path, count: int
             draw.overlay(image, enlarge(np.asarray(logits)[0][shown] > 0, image.shape)),
         ]
         captions += [f'image {inputs["image_id"]}: prompts', 'truth', 'prediction']
-    sheet = draw.contact_sheet(pictures, captions, columns=3, cell=320)
+    sheet = draw.contact_sheet(pictures, captions, columns=3, cell=SHOWN_SIZE)
     Image.fromarray(sheet).save(path)
 
 

@@ -1,11 +1,19 @@
 """Losses against plain NumPy, and through `keras.Model.fit`'s rules."""
 
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from segment_anything_tfds.training import losses
+from segment_anything_tfds.training import corrections, losses, metrics
+
+REPO = pathlib.Path(__file__).resolve().parent.parent
 
 RNG = np.random.default_rng(7)
 
@@ -120,3 +128,43 @@ def test_other_size_is_refused():
 def test_unknown_iou_error_is_refused():
     with pytest.raises(ValueError, match=r"expected `iou_error` 'squared'.*got 'l1'"):
         losses.SegmentAnythingLoss(iou_error='l1')
+
+
+_ON_JAX = """
+import json, sys
+import keras, numpy as np
+from segment_anything_tfds.training import corrections, losses, metrics
+assert keras.backend.backend() == 'jax'
+data = np.load(sys.argv[1])
+y_pred = {'masks': data['masks'], 'iou_pred': data['iou_pred']}
+boundary = metrics.BoundaryIoU()
+boundary.update_state(data['truth'], y_pred)
+center = corrections.correction_center(data['truth'], data['masks'][:, :, 0])
+seed = keras.random.SeedGenerator(1)
+click = corrections.sample_correction(data['truth'], data['masks'][:, :, 0], seed=seed)
+assert click[0].shape == data['truth'].shape[:2] + (2,)
+print(json.dumps([float(losses.SegmentAnythingLoss()(data['truth'], y_pred)),
+                  float(boundary.result()), np.asarray(center[0]).tolist()]))
+"""
+
+
+def test_same_numbers_on_the_jax_backend(tmp_path):
+    pytest.importorskip('jax')
+    truth, y_pred = _multimask()
+    np.savez(tmp_path / 'data.npz', truth=truth, **y_pred)
+    environment = dict(os.environ, KERAS_BACKEND='jax', PYTHONPATH=str(REPO))
+    done = subprocess.run(
+        [sys.executable, '-c', _ON_JAX, str(tmp_path / 'data.npz')],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    loss, boundary, center = json.loads(done.stdout.splitlines()[-1])
+    assert loss == pytest.approx(float(losses.SegmentAnythingLoss()(truth, y_pred)), rel=1e-5)
+    metric = metrics.BoundaryIoU()
+    metric.update_state(truth, y_pred)
+    assert boundary == pytest.approx(float(metric.result()), rel=1e-5)
+    expected = corrections.correction_center(truth, y_pred['masks'][:, :, 0])[0]
+    np.testing.assert_array_equal(center, expected)

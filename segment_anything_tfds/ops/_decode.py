@@ -87,11 +87,12 @@ def decode_resized(
     """
     name = 'rle.decode_resized'
     _arguments.choice(name, 'method', method, ('nearest', 'area'))
-    counts = _checks.vector(counts, tf.string, argument='counts', name=name)
+    if not isinstance(counts, _runs.Masks):
+        counts = _checks.vector(counts, tf.string, argument='counts', name=name)
     runs, height, width = _runs.parse_sized(counts, size, name=name)
     source = tf.stack([height, width])
     view = _view.make(source, target_size, window, placement, flip, name=name)
-    num_masks = tf.size(counts)
+    num_masks = tf.size(runs.row_splits) - 1
     target = tf.stack([view.y.target, view.x.target])
     itemsize = 4 if method == 'area' else 1
     with tf.control_dependencies(_view.limit_output(num_masks, target, itemsize, name=name)):

@@ -76,6 +76,21 @@ def foreground(runs: Runs) -> ForegroundRuns:
     return ForegroundRuns(tf.gather(runs.row_ids(), kept), starts, ends)
 
 
+class Masks(NamedTuple):
+    """Masks that were read, in the place of their `counts`: several operations, one reading.
+
+    Attributes:
+      runs: the runs of N masks.
+      height, width: int32 scalars, pixels.
+      shape: static shape of the `counts`.
+    """
+
+    runs: Runs
+    height: tf.Tensor
+    width: tf.Tensor
+    shape: tf.TensorShape
+
+
 class Pieces(NamedTuple):
     """Foreground runs cut at the ends of columns, in order.
 
@@ -139,7 +154,7 @@ def parse_sized(
     """Reads `counts`, whose runs must fill masks of `size`.
 
     Args:
-      counts: string [N].
+      counts: string [N]; or `Masks`, which were checked.
       size: integer [2] or [N, 2]: height and width, the same for all masks.
       name: the public function to name in errors.
 
@@ -150,6 +165,8 @@ def parse_sized(
       ValueError, tf.errors.InvalidArgumentError: as `parse` and `_size.normalise`, and where the
         runs of a mask do not sum to height × width.
     """
+    if isinstance(counts, Masks):
+        return counts.runs, counts.height, counts.width
     counts = _checks.vector(counts, tf.string, argument='counts', name=name)
     height, width = _size.normalise(size, tf.shape(counts)[0], name=name)
     runs = parse(counts, name=name)

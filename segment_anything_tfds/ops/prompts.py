@@ -69,7 +69,7 @@ def sample_clicks(
     How many is drawn for each mask, uniform in the closed range; the rest is padding.
 
     Args:
-      counts: string [N], compressed COCO RLE.
+      counts: string [N], compressed COCO RLE, or what `transforms.read_masks` gave.
       size: integer [2], height and width of the masks.
       seed: integer [2]. Equal seeds give equal clicks.
       num_foreground: smallest and largest number of points inside the mask; at least one.

@@ -14,10 +14,10 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _arguments, rle
+from segment_anything_tfds.ops import _arguments, _runs, rle
+from segment_anything_tfds.ops._image import apply_to_image, decode_image
 
 GRID = 8
-_RATIOS = (1, 2, 4, 8)
 _TIE = 1e-9
 
 
@@ -131,16 +131,8 @@ def jitter(
 def random_flip(geometry: Geometry, *, seed: tf.Tensor, probability: float = 0.5) -> Geometry:
     """The geometry, mirrored left and right with the given probability.
 
-    Args:
-      geometry: what `fit` or `jitter` gave.
-      seed: integer [2].
-      probability: of mirroring, 0 to 1.
-
-    Returns:
-      A `Geometry`.
-
     Raises:
-      ValueError: a probability outside 0 to 1.
+      ValueError: a probability outside 0 to 1, or a seed that is not integers [2].
     """
     _arguments.between('transforms.random_flip', 'probability', probability, 0, 1)
     seed = _arguments.seed('transforms.random_flip', seed)
@@ -148,62 +140,19 @@ def random_flip(geometry: Geometry, *, seed: tf.Tensor, probability: float = 0.5
     return geometry._replace(flip=tf.math.logical_xor(geometry.flip, drawn))
 
 
-def decode_image(
-    content: tf.Tensor, geometry: Geometry, *, fill: tuple[int, int, int], reduced: bool = True
-) -> tf.Tensor:
-    """Decodes a JPEG straight into its geometry.
-
-    With `reduced`, libjpeg decodes at 1/2, 1/4 or 1/8 where that is still at least as large as the
-    result and misplaces nothing by more than half a pixel of the result: its scaled inverse DCT
-    averages blocks, which bilinear sampling of the full image does not.
+def read_masks(counts: tf.Tensor, size: tf.Tensor) -> _runs.Masks:
+    """Reads masks once, for `draw_masks` and `prompts.sample_clicks` in place of `counts`.
 
     Args:
-      content: string [], a JPEG of the size that the geometry was drawn for.
-      geometry: what `fit`, `jitter` or `random_flip` gave.
-      fill: RGB of the padding.
-      reduced: allow a reduced scale.
+      counts: string [N], compressed COCO RLE.
+      size: integer [2], height and width of the masks.
 
-    Returns:
-      uint8 [canvas height, canvas width, 3].
+    Raises:
+      tf.errors.InvalidArgumentError: a malformed string, or a size that it does not fill.
     """
-    top, bottom = geometry.window[:2], geometry.window[:2] + geometry.window_size
-    whole = tf.image.extract_jpeg_shape(content)[:2]
-    if reduced:
-        allowed = [_fits_reduced(geometry, whole, ratio) for ratio in _RATIOS]
-        choice = tf.reduce_max(tf.where(tf.stack(allowed), tf.range(len(_RATIOS)), 0))
-    else:
-        choice = tf.constant(0)
-
-    def decode(ratio):
-        start, stop = top // ratio, (bottom + ratio - 1) // ratio
-        crop = tf.concat([start, stop - start], 0)
-        return tf.cond(
-            tf.reduce_all(tf.equal(geometry.window_size, whole)),
-            lambda: tf.io.decode_jpeg(content, channels=3, ratio=ratio),
-            lambda: tf.io.decode_and_crop_jpeg(content, crop, channels=3, ratio=ratio),
-        )
-
-    branches = [lambda ratio=ratio: decode(ratio) for ratio in _RATIOS]
-    pixels = tf.switch_case(choice, branches) if reduced else decode(1)
-    return _place(tf.ensure_shape(pixels, [None, None, 3]), geometry, fill, antialias=False)
-
-
-def apply_to_image(
-    image: tf.Tensor, geometry: Geometry, *, fill: tuple[int, int, int]
-) -> tf.Tensor:
-    """Applies a geometry to a decoded image, with antialiasing.
-
-    Args:
-      image: uint8 [H, W, 3].
-      geometry: what `fit`, `jitter` or `random_flip` gave for [H, W].
-      fill: RGB of the padding.
-
-    Returns:
-      uint8 [canvas height, canvas width, 3].
-    """
-    y, x, height, width = tf.unstack(geometry.window)
-    window = image[y : y + height, x : x + width]
-    return _place(window, geometry, fill, antialias=True)
+    counts = tf.convert_to_tensor(counts)
+    runs = _runs.parse_sized(counts, size, name='transforms.read_masks')
+    return _runs.Masks(*runs, counts.shape)
 
 
 def draw_masks(
@@ -215,7 +164,7 @@ def draw_masks(
     canvas's size shows exactly what a nearest-neighbour resize of the full mask would.
 
     Args:
-      counts: string [N], compressed COCO RLE.
+      counts: string [N], compressed COCO RLE, or what `read_masks` gave.
       size: integer [2], height and width that the geometry was drawn for.
       geometry: what `fit`, `jitter` or `random_flip` gave.
       mask_size: Python ints, height h and width w of the grid.
@@ -287,21 +236,16 @@ def _scaled(size: tf.Tensor, scale: tf.Tensor, canvas: tf.Tensor) -> tf.Tensor:
     return tf.minimum(tf.maximum(rounded, 1), canvas)
 
 
-def _fits_reduced(geometry: Geometry, whole: tf.Tensor, ratio: int) -> tf.Tensor:
-    """Whether 1/ratio is large enough, and off by at most half a canvas pixel at the far edge."""
-    end = geometry.window[:2] + geometry.window_size
-    excess = tf.cast((-end) % ratio, tf.float64) * geometry.scale
-    aligned = tf.reduce_all(tf.equal(geometry.window[:2] % ratio, 0)) & tf.reduce_all(excess <= 0.5)
-    return aligned & tf.reduce_all(geometry.window_size >= geometry.size * ratio)
-
-
-def _place(pixels, geometry: Geometry, fill, *, antialias: bool) -> tf.Tensor:
-    """Scales pixels of the window to its size, mirrors them, and pads to the canvas."""
-    resized = tf.image.resize(pixels, geometry.size, antialias=antialias)
-    resized = tf.cast(resized + 0.5, tf.uint8)
-    mirrored = tf.cond(geometry.flip, lambda: tf.reverse(resized, [1]), lambda: resized)
-    color = tf.constant(fill, tf.uint8)
-    right = [geometry.size[0], geometry.canvas[1] - geometry.size[1], 3]
-    below = [geometry.canvas[0] - geometry.size[0], geometry.canvas[1], 3]
-    rows = tf.concat([mirrored, tf.broadcast_to(color, right)], axis=1)
-    return tf.concat([rows, tf.broadcast_to(color, below)], axis=0)
+__all__ = [
+    'Geometry',
+    'apply_to_boxes',
+    'apply_to_image',
+    'apply_to_points',
+    'decode_image',
+    'draw_masks',
+    'fit',
+    'is_inside',
+    'jitter',
+    'random_flip',
+    'read_masks',
+]

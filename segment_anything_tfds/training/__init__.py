@@ -20,7 +20,7 @@ _LAZY = {
     'Recipe': 'recipe',
     'SegmentAnythingLoss': 'losses',
     'copy_paste': '_copy_paste',
-    'small_sam': 'model',
+    'small_sam': '_small_sam',
 }
 _MODULES = ('corrections', 'datasets', 'evaluate', 'losses', 'metrics', 'model', 'recipes')
 

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from segment_anything_tfds.ops import boxes, prompts, rle, transforms
+from segment_anything_tfds.training import _masks
 
 _FILL = (0, 0, 0)
 
@@ -44,7 +45,7 @@ def copy_paste(
       ValueError: as `transforms.jitter` and `prompts.choose`.
     """
     seeds = tf.unstack(tf.random.split(tf.ensure_shape(seed, [2]), 5))
-    canvas, source_size = _size(example), _size(source)
+    canvas, source_size = _masks.image_size(example), _masks.image_size(source)
     geometry = transforms.jitter(source_size, canvas, seed=seeds[0], scale_range=scale_range)
     geometry = transforms.random_flip(geometry, seed=seeds[1])
     counts = source['annotations']['segmentation']['counts']
@@ -72,11 +73,6 @@ def copy_paste(
         'image': {**example['image'], 'content': image},
         'annotations': _describe(annotations, counts, canvas, seeds[4]),
     }
-
-
-def _size(example: Mapping[str, Any]) -> tf.Tensor:
-    image = example['image']
-    return tf.stack([tf.cast(image['height'], tf.int32), tf.cast(image['width'], tf.int32)])
 
 
 def _pixels(example: Mapping[str, Any], geometry: transforms.Geometry | None = None) -> tf.Tensor:

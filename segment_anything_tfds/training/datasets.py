@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from segment_anything_tfds.training import _masks
+
 Example = Mapping[str, Any]
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 
@@ -71,18 +73,18 @@ def keep_masks(
       >>> large = keep_masks(min_area=96**2)
     """
 
+    limits = {
+        'min_area': min_area,
+        'max_area': max_area,
+        'min_area_fraction': min_area_fraction,
+        'max_area_fraction': max_area_fraction,
+        'min_predicted_iou': min_predicted_iou,
+        'min_stability_score': min_stability_score,
+    }
+
     def function(example: Example) -> Example:
-        image, annotations = example['image'], example['annotations']
-        area = tf.cast(annotations['area'], tf.float32)
-        fraction = area / (
-            tf.cast(image['height'], tf.float32) * tf.cast(image['width'], tf.float32)
-        )
-        keep = (area >= min_area) & (fraction >= min_area_fraction)
-        keep &= fraction <= max_area_fraction
-        keep &= annotations['predicted_iou'] >= min_predicted_iou
-        keep &= annotations['stability_score'] >= min_stability_score
-        if max_area is not None:
-            keep &= area <= max_area
+        annotations = example['annotations']
+        keep = _masks.within(annotations, _masks.image_size(example), **limits)
         kept = tf.where(keep)[:, 0]
         annotations = tf.nest.map_structure(lambda column: tf.gather(column, kept), annotations)
         return {**example, 'annotations': annotations}

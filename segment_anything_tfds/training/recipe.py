@@ -9,7 +9,7 @@ from typing import Any
 import tensorflow as tf
 
 from segment_anything_tfds.ops import boxes, prompts, rle, transforms
-from segment_anything_tfds.training import _recipe_checks
+from segment_anything_tfds.training import _masks, _recipe_checks
 
 WEIGHTS = ('uniform', 'area', 'sqrt_area', 'predicted_iou', 'stability_score')
 
@@ -115,9 +115,9 @@ class Recipe:
           `valid`: float32 [K], 1 for a mask of at least one drawn pixel, 0 for padding.
         """
         seeds = tf.unstack(tf.random.split(tf.ensure_shape(seed, [2]), 8))
-        size = _size(example)
+        size = _masks.image_size(example)
         geometry = self._geometry(size, seeds[0], seeds[1])
-        chosen = self._choose(example['annotations'], size, geometry, seeds[2])
+        chosen = _masks.choose(self, example['annotations'], size, geometry, seeds[2])
         counts, window_size = chosen['counts'], size
         if self.scale_range is None:
             inside = chosen['boxes']
@@ -127,6 +127,7 @@ class Recipe:
             geometry = geometry._replace(window=tf.concat([[0, 0], window_size], 0))
             chosen['point_coords'] -= tf.cast(box[:2], tf.float32)
             inside = rle.bbox(counts, window_size, convention='xyxy_inclusive')
+        counts = transforms.read_masks(counts, window_size)
         masks = transforms.draw_masks(
             counts, window_size, geometry, (self.mask_size, self.mask_size)
         )
@@ -194,50 +195,6 @@ class Recipe:
             image = transforms.apply_to_image(content, geometry, fill=self.fill)
         return tf.ensure_shape(image, [self.image_size, self.image_size, 3])
 
-    def _choose(self, annotations, size, geometry, seed) -> dict[str, tf.Tensor]:
-        """Filters, suppresses and draws n <= K: `counts`, `point_coords` [n, 2], `area`, `boxes`."""
-        area = tf.cast(annotations['area'], tf.int32)
-        counts = annotations['segmentation']['counts']
-        pixels = tf.cast(tf.reduce_prod(tf.cast(size, tf.int64)), tf.float32)
-        fraction = tf.cast(area, tf.float32) / pixels
-        keep = (area >= self.min_area) & (fraction >= self.min_area_fraction)
-        keep &= fraction <= self.max_area_fraction
-        keep &= annotations['predicted_iou'] >= self.min_predicted_iou
-        keep &= annotations['stability_score'] >= self.min_stability_score
-        if self.max_area is not None:
-            keep &= area <= self.max_area
-        if self.scale_range is not None:
-            keep &= _visible(annotations['bbox'], size, geometry)
-        if self.nms_threshold is not None:
-            kept = tf.where(keep)[:, 0]
-            scores = tf.cast(tf.gather(annotations['predicted_iou'], kept), tf.float32)
-            best = rle.nms(tf.gather(counts, kept), scores, size, self.nms_threshold)
-            best = tf.gather(kept, best)[:, tf.newaxis]
-            keep = tf.scatter_nd(best, tf.ones_like(best[:, 0], tf.bool), tf.shape(keep, tf.int64))
-        chosen = prompts.choose(
-            keep, self.num_masks, seed=seed, weights=self._weights(annotations, area)
-        )
-        stored = tf.cast(tf.gather(annotations['point_coords'], chosen), tf.float32)
-        return {
-            'counts': tf.gather(counts, chosen),
-            'point_coords': stored[:, 0],
-            'area': tf.gather(area, chosen),
-            'boxes': boxes.convert(
-                tf.gather(annotations['bbox'], chosen),
-                'sa1b_rel_yxyx',
-                'xyxy_inclusive',
-                image_size=size,
-            ),
-        }
-
-    def _weights(self, annotations, area) -> tf.Tensor | None:
-        if self.weights == 'uniform':
-            return None
-        if self.weights in ('area', 'sqrt_area'):
-            area = tf.cast(area, tf.float32)
-            return area if self.weights == 'area' else tf.sqrt(area)
-        return tf.cast(annotations[self.weights], tf.float32)
-
     def _points(self, counts, size, stored, geometry, seeds) -> tuple[tf.Tensor, tf.Tensor]:
         points, labels = prompts.sample_clicks(
             counts,
@@ -294,17 +251,3 @@ class Recipe:
         missing = self.num_masks - tf.shape(value)[0]
         padded = tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1))
         return tf.ensure_shape(padded, [self.num_masks, *value.shape[1:]])
-
-
-def _size(example: Mapping[str, Any]) -> tf.Tensor:
-    """int32 [2], height and width; the dataset's uint64 has few kernels."""
-    image = example['image']
-    return tf.stack([tf.cast(image['height'], tf.int32), tf.cast(image['width'], tf.int32)])
-
-
-def _visible(bbox, size, geometry) -> tf.Tensor:
-    """Whether the box of a mask, as the dataset stores it, meets the window; bool [N]."""
-    frames = boxes.convert(bbox, 'sa1b_rel_yxyx', 'xyxy', image_size=size)
-    low = tf.cast(geometry.window[1::-1], tf.float32)
-    high = low + tf.cast(geometry.window_size[::-1], tf.float32)
-    return tf.reduce_all((frames[:, :2] < high) & (frames[:, 2:] > low), axis=1)

@@ -224,3 +224,13 @@ def test_plots_and_page(statistics):
     assert 'a &lt;b&gt; &amp; c' in page and page.count('data:image/png;base64,') == 7
     assert not re.search(r'(?:src|href)="?https?:|@import|url\(', page)
     assert f'<b>{statistics.masks}</b>' in page
+
+
+def test_real_masks(shared_data):
+    frames = json.loads((shared_data / 'sav_000001_auto.json').read_text())['masklet']
+    rles = [rle for frame in frames for rle in frame]
+    measured = shapes.measure([rle['counts'].encode() for rle in rles], rles[0]['size'])
+    for n in range(0, len(rles), 50):
+        mask = mask_utils.decode(rles[n])
+        assert measured.areas[n] == mask.sum()
+        assert measured.hull_areas[n] == (_hull_area(mask) if mask.any() else 0)

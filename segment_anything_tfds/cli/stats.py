@@ -19,6 +19,7 @@ shard is one unit of work for Beam, so the same command covers the whole data on
 
   sa1b stats archives --html stats.html --png stats.png
   sa1b stats prepared/segment_anything/1.0.0 --out stats.json
+  sa1b stats archives --beam_options direct_running_mode=multi_processing,direct_num_workers=8
   sa1b stats --merge monday.json tuesday.json --html both.html
 
 Counts are exact; results of several runs can be added up.

@@ -8,7 +8,7 @@ import pathlib
 import sys
 
 from segment_anything_tfds.cli import terminal
-from segment_anything_tfds.source import download, links
+from segment_anything_tfds.source import links
 
 NOTICE = f"""\
 SA-1B is given out under the SA-1B Dataset Research License, for research purposes only. Its images
@@ -34,6 +34,8 @@ def ask(folder: pathlib.Path, accepted: bool) -> None:
     Raises:
       UsageError: it was not accepted, or nobody can be asked.
     """
+    from segment_anything_tfds.source import download
+
     note = folder / download.STATE_FOLDER / 'license_accepted.txt'
     if note.exists():
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from segment_anything_tfds.cli import reading, terminal
+from segment_anything_tfds.export import options
 
 HELP = """\
 write records in another format: TSV, COCO, folders, WebDataset, or SA-1B archives again
@@ -18,20 +19,18 @@ The output folder appears when it is whole. Masks are copied as they are, bit fo
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    from segment_anything_tfds.export import formats
-
     reading.add_arguments(parser)
     parser.add_argument(
         '--format',
-        choices=sorted(formats.NAMES),
+        choices=sorted(options.NAMES),
         required=True,
-        help='; '.join(f'{name}: {what}' for name, what in formats.NAMES.items()),
+        help='; '.join(f'{name}: {what}' for name, what in options.NAMES.items()),
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='a folder to make')
     parser.add_argument(
         '--per_file',
         type=terminal.positive_int,
-        default=formats.Options.per_file,
+        default=options.Options.per_file,
         metavar='N',
         help='images in each tar or TSV (default: %(default)s)',
     )
@@ -52,12 +51,12 @@ def run(args: argparse.Namespace) -> int:
     from segment_anything_tfds.export import formats
 
     skipped = reading.Skipped(args.on_error)
-    options = formats.Options(args.per_file, args.first_number)
+    layout = options.Options(args.per_file, args.first_number)
     found = tqdm.tqdm(
         reading.records(args, skipped), unit=' images', total=args.limit, disable=None
     )
     try:
-        count = formats.write(found, args.format, args.out, options)
+        count = formats.write(found, args.format, args.out, layout)
     except FileExistsError as error:
         raise terminal.UsageError(str(error)) from None
     skipped.report()

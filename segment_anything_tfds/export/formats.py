@@ -7,7 +7,6 @@ writer is a context manager with `write(record)`; where an error leaves it, noth
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import importlib
 import os
 import pathlib
@@ -16,27 +15,9 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from segment_anything_tfds.export import records
+from segment_anything_tfds.export.options import NAMES, Options
 
-NAMES = {
-    'archives': 'archives in the format of SA-1B: sa_000000.tar in gzip, flat',
-    'coco': 'COCO instances: images/ and instances.json, with boxes in the convention of COCO',
-    'folders': 'images/ and annotations/, a file each',
-    'tsv': 'TSV for Semantic-SAM: name, annotations, image in base64, and .lineidx',
-    'webdataset': 'WebDataset tars: the two halves of a pair side by side',
-}
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How to lay out an export.
-
-    Attributes:
-      per_file: images in each file, where a format has several.
-      first_number: number of the first file, where they are numbered.
-    """
-
-    per_file: int = 10_000
-    first_number: int = 0
+__all__ = ['NAMES', 'Numbered', 'Options', 'Writer', 'write']
 
 
 class Writer(Protocol):

@@ -13,8 +13,6 @@ import re
 import urllib.parse
 from collections.abc import Iterable
 
-from etils import epath
-
 from segment_anything_tfds.source import selection
 
 FILE_NAME = 'segment_anything_links.txt'
@@ -87,7 +85,9 @@ def read(path: os.PathLike | str) -> Links:
       FileNotFoundError: there is no such file.
       ValueError: the file is not a links file; see `parse`.
     """
-    path = epath.Path(path)
+    from segment_anything_tfds.source import locations  # which imports this module
+
+    path = locations.open_path(path)
     if path.is_dir():
         path = path / FILE_NAME
     if not path.exists():
@@ -95,7 +95,7 @@ def read(path: os.PathLike | str) -> Links:
             f'`links.read`: expected `path` to be a links file; got {os.fspath(path)}, which does '
             f'not exist. {HOW_TO_GET}'
         )
-    length = path.stat().length
+    length, _ = locations.size_and_time(path)
     if length > _MAX_BYTES:
         raise ValueError(
             f'`links.read`: expected a links file of at most {_MAX_BYTES} bytes; got {length} '

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import resource
 import subprocess
 import sys
 import tempfile
@@ -102,11 +103,12 @@ def measure(*jobs: Job, data_dir: str | None = None) -> dict:
 
     Returns:
       `seconds` from the start of the first process to the end of the last, imports included;
-      `peak_bytes` of memory of all processes; and of each build, what it printed, in `builds`.
+      `cpu_seconds` and `peak_bytes` of memory of all processes; and of each build, what it
+      printed, in `builds`.
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=jobs[0].manual_dir.parent))
-        start = time.perf_counter()
+        start, used = time.perf_counter(), _cpu_seconds()
         scripts = [pathlib.Path(folder, f'build{i}.py') for i in range(len(jobs))]
         running = [
             job.start(script, data_dir or f'{folder}/data')
@@ -119,9 +121,16 @@ def measure(*jobs: Job, data_dir: str | None = None) -> dict:
         seconds = time.perf_counter() - start
         return {
             'seconds': seconds,
+            'cpu_seconds': _cpu_seconds() - used,
             'peak_bytes': peak,
             'builds': list(map(_result, running, scripts)),
         }
+
+
+def _cpu_seconds() -> float:
+    """What ended processes of this one have used."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _resident(pid: int) -> int:

@@ -254,6 +254,21 @@ def test_refused_links_end_the_run_and_are_explained(site, capsys):
     assert fault_server.SECRET not in error and site.whole() == []
 
 
+def test_one_missing_archive_does_not_end_the_run(site, capsys):
+    del site.server.objects['sa_000020.tar']
+    assert site.run('--jobs', '1') == 1
+    assert 'status 404' in capsys.readouterr().err and site.whole() == ['sa_000021', 'sa_000022']
+
+
+def test_a_network_that_is_gone_ends_the_run(site, capsys, monkeypatch):
+    monkeypatch.setattr(fetch.Patience, 'delay', lambda *args: 0.0)
+    for served in site.server.objects.values():
+        served.cut_every = (0, 0)
+    assert site.run('--jobs', '1') == 1
+    error = capsys.readouterr().err
+    assert '2 failed, 1 stopped' in error and 'left: 20-22' in error
+
+
 def test_known_corrupt_archive_is_set_aside(site, tmp_path, capsys):
     digests = tmp_path / 'mine.md5'
     good = hashlib.md5(site.bodies['sa_000021.tar']).hexdigest()

@@ -11,7 +11,7 @@ from concurrent import futures
 from segment_anything_tfds.cli import bars, terminal
 from segment_anything_tfds.source import download, links
 
-_HOPELESS = ('link_expired', 'refused')  # the other links are as old
+_DENIED = (401, 403, 410)  # the other links are as old as this one
 
 
 @dataclasses.dataclass
@@ -59,6 +59,7 @@ class Fleet:
     def __init__(self, work: Work, jobs: int, stop: download.Stop):
         self._work, self._jobs, self._stop = work, jobs, stop
         self._hopeless = threading.Event()
+        self._unreachable = 0  # archives in a row
         self._shown = None
 
     def run(
@@ -104,14 +105,23 @@ class Fleet:
                 outcome = self._work(link, on_bytes)
             except (OSError, ValueError) as error:
                 outcome = Outcome(link.name, 'failed', message=links.redact(str(error)))
-                reason = getattr(error, 'reason', '')
-                if reason in _HOPELESS:
-                    self._hopeless.set()
-                if reason == 'stopped':
-                    outcome.status = 'stopped'
+                self._note(error, outcome)
+            else:
+                self._unreachable = 0
         outcome.seconds = round(time.monotonic() - start, 3)
         self._shown.say(_describe(outcome))
         return outcome
+
+    def _note(self, error: Exception, outcome: Outcome) -> None:
+        """Judges whether the other archives can do any better."""
+        reason = getattr(error, 'reason', '')
+        if reason == 'stopped':
+            outcome.status = 'stopped'
+        if reason == 'unreachable':
+            self._unreachable += 1
+        denied = reason == 'link_expired' or getattr(error, 'status', None) in _DENIED
+        if denied or self._unreachable >= max(2, self._jobs):
+            self._hopeless.set()
 
 
 def _describe(outcome: Outcome) -> str:

@@ -48,20 +48,24 @@ setuptools.setup(
     package_dir={f'{PACKAGE}.{folder}': folder for folder in DATA_FOLDERS},
     package_data={'': ['*.md', '*.bib', '*.txt', '*.tsv', '*.html', '*.tar', '*.md5']},
     install_requires=[
-        'apache-beam',
-        'etils[epath]',
+        'apache-beam>=2.65',
+        'etils[epath]>=1.9',
+        'fsspec',
         'google-crc32c',
         'importlib_resources',  # tensorflow-datasets imports it without declaring it
-        'isal',
-        'mlcroissant',  # the `tfds` command imports it without declaring it
-        'numpy',
+        'isal>=1.6',
+        'mlcroissant>=1.0',  # the `tfds` command imports it without declaring it
+        'numpy>=1.26',
         'orjson',
         'pillow',
+        'protobuf<=6.32; python_version < "3.11"',  # found by pip after long, if not said here
         'pycocotools',
         'requests',
-        'tensorflow',
-        'tensorflow-datasets>=4.9.7',
+        'tensorflow>=2.18',
+        'tensorflow-datasets>=4.9.8',
+        'tensorflow-metadata>=1.17',
         'tqdm',
+        'urllib3>=2.2',
     ],
     extras_require=EXTRAS,
     entry_points={'console_scripts': [f'sa1b = {PACKAGE}.cli.main:main']},

@@ -105,7 +105,7 @@ def test_an_image_without_masks_is_invalid_throughout(dataset):
 
 @pytest.mark.parametrize('name', ['sam', 'sam_jitter', 'sam2_image', 'edge_sam'])
 def test_prompts_fit_their_masks(dataset, name):
-    recipe = _all_on(name, mask_size=128, box_jitter=0.0, mask_input_probability=0.0)
+    recipe = _all_on(name, mask_size=128, num_masks=20, box_jitter=0.0, mask_input_probability=0.0)
     hits, kinds = [], set()
     for number, example in enumerate(dataset.take(8)):
         inputs, masks, valid = recipe(example, tf.constant([5, number]))
@@ -116,14 +116,16 @@ def test_prompts_fit_their_masks(dataset, name):
             kinds.add((bool(used.any()), bool(inputs['has_box'][k])))
             at = np.clip(np.round(inputs['point_coords'][k][used]).astype(int), 0, 127)
             if masks[k].sum() > 60:
-                hits += (masks[k][at[:, 1], at[:, 0]] == inputs['point_labels'][k][used]).tolist()
+                for (x, y), label in zip(at, inputs['point_labels'][k][used], strict=True):
+                    around = masks[k][max(y - 1, 0) : y + 2, max(x - 1, 0) : x + 2]
+                    hits.append(label in around)
             if inputs['has_box'][k]:
                 x0, y0, x1, y1 = inputs['boxes_xyxy'][k]
                 rows, columns = np.nonzero(masks[k])
                 assert x0 - 1 <= columns.min() and columns.max() <= x1 + 1
                 assert y0 - 1 <= rows.min() and rows.max() <= y1 + 1
     assert kinds == {(True, False), (False, True), (True, True)}
-    assert np.mean(hits) > 0.93, 'the rest lies within a pixel of an edge'
+    assert len(hits) > 50 and np.mean(hits) > 0.97, 'the rest is thinner than a pixel here'
 
 
 def test_masks_are_those_of_the_dataset(dataset):

@@ -34,7 +34,7 @@ def choose(
 
     Example:
       >>> prompts.choose([True, False, True], 4, seed=[1, 2]).shape
-      TensorShape([None])
+      TensorShape([2])
     """
     _arguments.positive_int('prompts.choose', 'k', k)
     seed = _arguments.seed('prompts.choose', seed)

@@ -70,7 +70,7 @@ def correction_center(truth, predicted):
       ValueError: where the shapes differ.
 
     Example:
-      >>> truth = ops.pad(ops.ones([3, 3]), 1)
+      >>> truth = ops.pad(ops.ones([3, 3]), [(1, 1), (1, 1)])
       >>> point, label = correction_center(truth, ops.full([5, 5], -1.0))
       >>> ops.convert_to_numpy(point).tolist(), int(label)
       ([2.0, 2.0], 1)

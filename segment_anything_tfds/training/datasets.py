@@ -32,7 +32,7 @@ def num_masks(low: int = 0, high: int | None = None) -> Callable[[Example], tf.T
       ValueError: where not 0 <= low <= high.
 
     Example:
-      >>> num_masks(50, 150)({'annotations': {'area': tf.zeros([60])}}).numpy()
+      >>> bool(num_masks(50, 150)({'annotations': {'area': tf.zeros([60])}}))
       True
     """
     if low < 0 or (high is not None and high < low):

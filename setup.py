@@ -50,6 +50,9 @@ setuptools.setup(
     install_requires=[
         'apache-beam>=2.65',
         'etils[epath]>=1.9',
+        # What tensorflow-datasets and tensorflow-metadata need there; pip searches long for it.
+        'etils<1.14; python_version < "3.11"',
+        'protobuf<=6.32; python_version < "3.11"',
         'fsspec',
         'google-crc32c',
         'importlib_resources',  # tensorflow-datasets imports it without declaring it
@@ -58,7 +61,6 @@ setuptools.setup(
         'numpy>=1.26',
         'orjson',
         'pillow',
-        'protobuf<=6.32; python_version < "3.11"',  # found by pip after long, if not said here
         'pycocotools',
         'requests',
         'tensorflow>=2.18',

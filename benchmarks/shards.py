@@ -1,9 +1,9 @@
 """Reading a data set with one shard an archive, and with k: rate, and how well it is shuffled.
 
-SA-1B has its images in random order within each archive, so what shuffling has to do is to mix the
-archives. Quality is the number of different archives in a batch, and how far examples move, both
-beside what a perfect shuffle would give. Files are in the page cache, so the rate is that of
-`tf.data`, not of a disk.
+The rate is that of TFDS on archives of SA-1B's shape, from the page cache. How well it is shuffled
+depends on the order alone, so that is done with numbers, at SA-1B's full size: TFDS's order of
+reading (16 shards at a time, 16 examples of each) and a shuffle buffer. SA-1B has its images in
+random order within each archive, so what shuffling has to do is to mix archives.
 
     python benchmarks/shards.py --shards 1 11 --json rows.json
 """
@@ -19,14 +19,16 @@ import time
 import _builds
 import archives
 import numpy as np
+import tensorflow_datasets as tfds
 
+ARCHIVES, IMAGES = 1000, 11186  # of SA-1B
 BATCH = 64
+CYCLE, BLOCK = 16, 16  # TFDS's defaults
+EXAMPLES = 1 << 17
 
 
 def load(data_dir: pathlib.Path, seed: int):
     """The data set as for training: files shuffled, images not decoded."""
-    import tensorflow_datasets as tfds
-
     builder = tfds.builder_from_directory(data_dir / 'segment_anything' / '1.0.0')
     return builder.as_dataset(
         split='train',
@@ -47,26 +49,29 @@ def rate(data_dir: pathlib.Path, seed: int) -> tuple[float, float]:
     return count / seconds, size / seconds / 1e6
 
 
-def order(data_dir: pathlib.Path, buffer: int, seed: int) -> np.ndarray:
-    """Image ids int64 [N], as an epoch with a shuffle buffer gives them."""
-    ds = load(data_dir, seed).map(lambda example: example['image']['image_id'])
-    return np.array(list(ds.shuffle(buffer, seed=seed).as_numpy_iterator()), np.int64)
+def read_order(shards_per_archive: int, buffer: int, examples: int) -> np.ndarray:
+    """Archives int64 [examples] of the first examples of an epoch of SA-1B."""
+    import tensorflow as tf
+
+    size = IMAGES // shards_per_archive
+    ds = tf.data.Dataset.range(ARCHIVES * shards_per_archive)
+    ds = ds.shuffle(ARCHIVES * shards_per_archive, seed=0)
+    ds = ds.interleave(
+        lambda shard: tf.data.Dataset.from_tensors(shard // shards_per_archive).repeat(size),
+        cycle_length=CYCLE,
+        block_length=BLOCK,
+    )
+    return np.array(list(ds.shuffle(buffer, seed=1).take(examples).as_numpy_iterator()))
 
 
-def quality(ids: np.ndarray, images: int) -> dict[str, float]:
-    """How well ids 1 ... N are mixed.
-
-    Args:
-      ids: image ids int64 [N] in the order in which they were read.
-      images: images in each archive; id i is of archive (i - 1) // images.
-    """
-    archive = (ids - 1) // images
-    batches = [archive[i : i + BATCH] for i in range(0, len(ids) - BATCH + 1, BATCH)]
-    places = np.argsort(ids)
+def mixture(archive: np.ndarray) -> dict[str, float]:
+    """How many different archives [N] there are in a batch, and in 4096 examples."""
     return {
-        'archives in a batch': statistics.fmean(len(set(batch.tolist())) for batch in batches),
-        'distance moved, of the epoch': float(np.abs(places - np.arange(len(ids))).mean())
-        / len(ids),
+        f'archives in {size} examples': statistics.fmean(
+            len(set(archive[i : i + size].tolist()))
+            for i in range(0, len(archive) - size + 1, size)
+        )
+        for size in (BATCH, 4096)
     }
 
 
@@ -74,7 +79,6 @@ def run(folder: pathlib.Path, arguments: argparse.Namespace) -> list[dict]:
     """Builds with each number of shards, reads, and gives the rows."""
     manual = folder / 'manual'
     archives.make_archives(manual, arguments.archives, arguments.images)
-    total = arguments.archives * arguments.images
     rates, rows = {}, []
     for k in arguments.shards:
         data_dir = folder / f'data{k}'
@@ -89,9 +93,9 @@ def run(folder: pathlib.Path, arguments: argparse.Namespace) -> list[dict]:
             _builds.row(f'{name}: MB a second read', rates[k]),
         ]
         for buffer in arguments.buffers:
-            found = quality(order(data_dir, buffer, seed=1), arguments.images)
+            found = mixture(read_order(k, buffer, EXAMPLES))
             rows += [_builds.row(f'{name}, buffer {buffer}: {key}', v) for key, v in found.items()]
-    perfect = quality(1 + np.random.default_rng(0).permutation(total), arguments.images)
+    perfect = mixture(np.random.default_rng(0).integers(0, ARCHIVES, EXAMPLES))
     rows += [_builds.row(f'perfect shuffle: {key}', value) for key, value in perfect.items()]
     first, *others = arguments.shards
     rows += [
@@ -105,9 +109,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--shards', type=int, nargs='*', default=[1, 11])
-    parser.add_argument('--archives', type=int, default=48, help='default: %(default)s')
-    parser.add_argument('--images', type=int, default=44, help='in each; default: %(default)s')
-    parser.add_argument('--buffers', type=int, nargs='*', default=[1, 256])
+    parser.add_argument('--archives', type=int, default=16, help='default: %(default)s')
+    parser.add_argument('--images', type=int, default=132, help='in each; default: %(default)s')
+    parser.add_argument('--buffers', type=int, nargs='*', default=[1, 1000, 10000])
     parser.add_argument('--repeat', type=int, default=3, help='epochs timed; default: %(default)s')
     parser.add_argument('--folder', type=pathlib.Path, help='where to work (default: temporary)')
     parser.add_argument('--json', type=pathlib.Path, help='also write the rows to this file')

@@ -21,6 +21,7 @@ from building import REPO, build, digests
 from test_runners import DASK, MULTI_PROCESSING, PORTABLE
 
 from segment_anything_tfds.prepare import runner, transform
+from segment_anything_tfds.prepare import staging as staging_lib
 from segment_anything_tfds.source import faults
 
 # Beam's threads end with errors when a worker is killed.
@@ -253,3 +254,15 @@ def test_full_disk(manual_dir, small_disk, clean):
     enlarge()
     built = build(manual_dir, folder)
     _check(built, clean, archives_reused=finished, archives_built=ARCHIVES - finished)
+
+
+def test_disk_that_is_full_at_the_very_last_file(manual_dir, tmp_path, clean, monkeypatch):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    with monkeypatch.context() as patch:
+        patch.setattr(staging_lib.Staging, 'write_sidecar', full)
+        with pytest.raises(faults.DataError, match='6 of 6 archives') as caught:
+            build(manual_dir, tmp_path)
+    assert {fault.reason for fault in caught.value.faults} == {'unfinished'}
+    _check(build(manual_dir, tmp_path), clean)

@@ -44,8 +44,10 @@ class FaultLog(contextlib.AbstractContextManager):
 
     def __exit__(self, *exc_info) -> None:
         if self._file is not None:
-            self._file.close()
-            self._temporary.unlink(missing_ok=True)
+            try:
+                self._file.close()
+            finally:
+                self._temporary.unlink(missing_ok=True)
 
 
 def read(path: epath.Path, limit: int | None = None) -> list[faults.Fault]:

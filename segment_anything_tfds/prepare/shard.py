@@ -65,17 +65,25 @@ def build_archive(source: archives.Source, plan: Plan) -> Counter:
     Returns:
       Counts for Beam's counters: archives, examples, bytes read, and records skipped, by reason.
     """
-    with fault_log.FaultLog(plan.staging, source.name) as log:
-        try:
-            sidecar = _write_shards(source, plan, log)
-        except _ArchiveFailed:
-            log.keep('failed.jsonl')
-            return Counter(archives_failed=1)
-        except Exception as error:
-            _record_unfinished(source, error, plan, log)
-            return Counter(archives_unfinished=1)
+    try:
+        with fault_log.FaultLog(plan.staging, source.name) as log:
+            return _build_archive(source, plan, log)
+    except Exception as error:  # on a full disk not even a report can be written
+        logging.warning('%s was not finished. %s', source.name, links.redact(repr(error)))
+        return Counter(archives_unfinished=1)
+
+
+def _build_archive(source: archives.Source, plan: Plan, log: fault_log.FaultLog) -> Counter:
+    try:
+        sidecar = _write_shards(source, plan, log)
         log.keep('faults.jsonl')
         plan.staging.write_sidecar(sidecar)
+    except _ArchiveFailed:
+        log.keep('failed.jsonl')
+        return Counter(archives_failed=1)
+    except Exception as error:
+        _record_unfinished(source, error, plan, log)
+        return Counter(archives_unfinished=1)
     plan.staging.forget(source.name, 'progress.json')
     skipped = {f'skipped/{reason}': count for reason, count in log.counts.items()}
     return Counter(

@@ -106,52 +106,40 @@ def test_candidates_follow_the_number_of_prompts(segmenter):
     assert candidates.tolist() == [[0, 1, 1, 1], [1, 0, 0, 0], [1, 0, 0, 0]]
 
 
-def _train(model, epochs, corrections_seed=0):
-    keras.utils.set_random_seed(corrections_seed)
-    inputs = _inputs(1)
+def _batch():
     truth = np.zeros((B, K, GRID, GRID), np.uint8)
     truth[:, 0, 2:9, 3:8] = 1
     truth[:, 1, 8:, :6] = 1
     truth[:, 2, 4:12, 10:] = 1
-    valid = np.ones((B, K), np.float32)
+    return _inputs(1), truth, np.ones((B, K), np.float32)
+
+
+def test_fits_saves_and_goes_on_with_a_frozen_encoder(tmp_path):
+    keras.utils.set_random_seed(2)
+    segmenter = training.small_sam(SIDE, hidden_size=16, num_layers=1)
+    segmenter.backbone.image_encoder.trainable = False
+    model = training.PromptableSegmenter(segmenter, corrections=1)
     model.compile(
         keras.optimizers.AdamW(3e-3),
         loss=training.SegmentAnythingLoss(),
         metrics=[training.MeanMaskIoU(), training.BoundaryIoU()],
         jit_compile=False,
     )
-    history = model.fit(inputs, truth, sample_weight=valid, epochs=epochs, verbose=0).history
-    return history, (inputs, truth, valid)
-
-
-def test_fits_saves_and_goes_on(tmp_path):
-    keras.utils.set_random_seed(2)
-    model = training.PromptableSegmenter(
-        training.small_sam(SIDE, hidden_size=16, num_layers=1), corrections=1
-    )
-    history, (inputs, truth, valid) = _train(model, 60)
-    assert history['loss'][-1] < history['loss'][0] / 2
-    assert {'loss', 'mean_iou', 'boundary_iou'} <= set(history)
-    model.save(tmp_path / 'sam.keras')
-    again = keras.saving.load_model(tmp_path / 'sam.keras')
-    judged = {'sample_weight': valid, 'return_dict': True, 'verbose': 0}
-    before, after = model.evaluate(inputs, truth, **judged), again.evaluate(inputs, truth, **judged)
-    assert before == pytest.approx(after, rel=1e-5)
-    assert again.get_config()['corrections'] == 1
-    again.fit(inputs, truth, sample_weight=valid, epochs=1, verbose=0)
-
-
-def test_a_frozen_encoder_stays_and_the_rest_moves():
-    segmenter = training.small_sam(SIDE, hidden_size=16, num_layers=1)
-    segmenter.backbone.image_encoder.trainable = False
-    model = training.PromptableSegmenter(segmenter)
     frozen = [v.numpy() for v in segmenter.backbone.image_encoder.weights]
-    moving = [v.numpy() for v in segmenter.backbone.mask_decoder.weights]
-    _train(model, 2)
+    inputs, truth, valid = _batch()
+    history = model.fit(inputs, truth, sample_weight=valid, epochs=15, verbose=0).history
+    assert history['loss'][-1] < 0.85 * history['loss'][0]
+    assert {'loss', 'mean_iou', 'boundary_iou'} <= set(history)
     for value, variable in zip(frozen, segmenter.backbone.image_encoder.weights, strict=True):
         np.testing.assert_array_equal(value, variable)
-    decoder = segmenter.backbone.mask_decoder.weights
-    assert any((v != w.numpy()).any() for v, w in zip(moving, decoder, strict=True))
+    model.save(tmp_path / 'sam.keras')
+    again = keras.saving.load_model(tmp_path / 'sam.keras')
+    assert again.get_config()['corrections'] == 1 and len(again.mask_metrics) == 2
+    outputs = again(inputs)
+    for name, value in model(inputs).items():
+        np.testing.assert_allclose(value, outputs[name], atol=1e-5)
+    step = again.train_on_batch(inputs, truth, sample_weight=valid, return_dict=True)
+    assert step['loss'] == pytest.approx(history['loss'][-1], rel=0.5)
 
 
 def test_a_round_of_correction_adds_a_click_and_the_logits(segmenter):

@@ -22,7 +22,7 @@ import tempfile
 import _builds
 import archives
 
-GIB = 2**30
+SHORT_RUNS = 3  # of builds that take a second or two; the fastest counts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -112,7 +112,10 @@ def measure(folder: pathlib.Path, counts: list[int], images: int) -> dict[int, d
         manual.mkdir()
         for number in range(count):
             os.link(original, manual / f'sa_{number:06d}.tar')
-        measured = _builds.measure(_builds.Job(manual))
+        runs = [
+            _builds.measure(_builds.Job(manual)) for _ in range(1 if count > 100 else SHORT_RUNS)
+        ]
+        measured = min(runs, key=lambda run: run['builds'][0]['build_seconds'])
         build = measured['builds'][0]
         if build['images'] != count * images or build['runs'] != 1:
             raise RuntimeError(f'{count} archives: {build}')
@@ -198,7 +201,7 @@ def main() -> None:
     )
     parser.add_argument('--no-measure', action='store_true', help='only simulate')
     parser.add_argument('--counts', type=int, nargs='*', default=[1, 10, 100, 1000])
-    parser.add_argument('--images', type=int, default=2, help='an archive; default: %(default)s')
+    parser.add_argument('--images', type=int, default=4, help='an archive; default: %(default)s')
     parser.add_argument('--workers', type=int, nargs='*', default=[1, 10, 100, 1000])
     parser.add_argument('--folder', type=pathlib.Path, help='where to work (default: temporary)')
     parser.add_argument('--json', type=pathlib.Path, help='also write the rows to this file')

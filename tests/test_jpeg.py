@@ -119,6 +119,16 @@ def test_decode():
         jpeg.decode(JPEG[:-2])
 
 
+def test_decode_is_strict_whatever_others_ask_of_pillow(monkeypatch):
+    from PIL import ImageFile
+
+    monkeypatch.setattr(ImageFile, 'LOAD_TRUNCATED_IMAGES', True)  # as TFDS does
+    table = JPEG.index(b'\xff\xc4') + 5
+    with pytest.raises(jpeg.JpegError, match='expected pixels that decode'):
+        jpeg.decode(patched(table, b'\xff' * 16))
+    assert ImageFile.LOAD_TRUNCATED_IMAGES is True
+
+
 def test_decode_refuses_bombs():
     bomb = patched(FRAME + 5, b'\xff\xff\xff\xff')
     assert jpeg.check(bomb).height == 65535

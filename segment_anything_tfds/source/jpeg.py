@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import re
+import threading
 import warnings
 
 _SOI, _EOI = b'\xff\xd8', b'\xff\xd9'
@@ -14,6 +16,7 @@ _SOF_SUPPORTED = {0xC0: 'baseline', 0xC1: 'extended sequential', 0xC2: 'progress
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD8)))
 _CHANNELS = (1, 3, 4)
 _FILL = re.compile(rb'\xff+')
+_PILLOW_LOCK = threading.Lock()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,7 +100,7 @@ def decode(data: bytes) -> Header:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings():
+        with _strict_pillow(), warnings.catch_warnings():
             warnings.simplefilter('error')
             with Image.open(io.BytesIO(data), formats=['JPEG']) as image:
                 image.load()
@@ -107,6 +110,19 @@ def decode(data: bytes) -> Header:
     if size != (header.height, header.width):
         raise JpegError('jpeg_undecodable', f'expected {header} to decode to its size; got {size}')
     return header
+
+
+@contextlib.contextmanager
+def _strict_pillow():
+    """Undoes what TFDS asks of Pillow for the whole process: to pass over damage."""
+    from PIL import ImageFile
+
+    with _PILLOW_LOCK:
+        tolerant, ImageFile.LOAD_TRUNCATED_IMAGES = ImageFile.LOAD_TRUNCATED_IMAGES, False
+        try:
+            yield
+        finally:
+            ImageFile.LOAD_TRUNCATED_IMAGES = tolerant
 
 
 def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:

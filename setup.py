@@ -9,19 +9,26 @@ PACKAGE = 'segment_anything_tfds'
 DATA_FOLDERS = ('checksums', 'dummy_data')  # beside the package in a checkout, inside it in a wheel
 
 EXTRAS = {
-    'gcp': ['apache-beam[gcp]'],
+    'gcp': ['apache-beam[gcp]', 'gcsfs'],
+    's3': ['s3fs'],
+    'dask': ['apache-beam[dask]'],
     'training': ['keras>=3.5', 'keras-hub'],
     'report': ['matplotlib'],
     'export': ['webdataset'],
 }
 EXTRAS['test'] = [
     'dill',  # the test cases of tensorflow-datasets import it without declaring it
+    *EXTRAS['s3'],
+    *EXTRAS['dask'],
     *EXTRAS['training'],
     *EXTRAS['report'],
     *EXTRAS['export'],
+    'apache-beam[gcp]',
     'datasets',
     'hypothesis',
+    'moto[server]',
     'playwright',
+    'psutil',
     'pytest',
     'pytest-xdist',
     'ruff',

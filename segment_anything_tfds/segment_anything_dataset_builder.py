@@ -94,6 +94,8 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
         build.staging_folder(self._dataset_dir).rmtree(missing_ok=True)
 
     def _download_and_prepare(self, dl_manager, download_config) -> None:
+        if download_config.max_examples_per_split == 0:
+            return  # metadata alone, as in TFDS
         numbers = selection.parse(self.builder_config.name) if self.builder_config else None
         summary = build.build_split(
             manual_dir=dl_manager.manual_dir,

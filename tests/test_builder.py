@@ -170,6 +170,12 @@ def test_max_examples_per_split(manual_dir, tmp_path, limit):
     assert some.info.splits['train'].num_shards == -(-limit // 4)
 
 
+def test_no_examples_on_request(manual_dir, tmp_path):
+    none = build(manual_dir, tmp_path, download_config={'max_examples_per_split': 0})
+    assert not none.info.splits
+    assert none.is_prepared()
+
+
 def test_shards_per_archive(manual_dir, tmp_path, built):
     spread = build(manual_dir, tmp_path, shards_per_archive=3)
     assert spread.info.splits['train'].shard_lengths == [2, 1, 1] * 3

@@ -9,7 +9,18 @@ from tensorflow_datasets.core import dataset_builder
 from segment_anything_tfds.prepare import build, object_store
 from segment_anything_tfds.source import links, selection
 
+_LONGEST_CONFIG = 200
 _HOMEPAGE = 'https://ai.facebook.com/datasets/segment-anything-downloads'
+
+
+class _Selections(dict):
+    """Has every selection of archives; without it TFDS takes none of them for the builder's."""
+
+    def __contains__(self, name) -> bool:
+        try:
+            return bool(selection.parse(name))
+        except ValueError:
+            return False
 
 
 class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
@@ -30,6 +41,7 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
 
     # The `tfds` command takes no config where a class lists none. The one without a name stands for
     # all archives, whose path has no config in it; to the methods of a builder there is none.
+    builder_configs = _Selections()
     BUILDER_CONFIGS = [tfds.core.BuilderConfig(name='', description='All archives.')]  # noqa: RUF012
 
     def __init__(
@@ -80,8 +92,14 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
         """The config that stands for a selection of archives, such as `20-29+130`."""
         del version
         numbers = selection.parse(name)
+        name = selection.format(numbers)
+        if len(name) > _LONGEST_CONFIG:
+            raise ValueError(
+                f'Builder: expected a config of at most {_LONGEST_CONFIG} characters, as it names a'
+                f' folder; got {len(name)}. Put the links of these archives alone in `manual_dir`.'
+            )
         return tfds.core.BuilderConfig(
-            name=selection.format(numbers), description=f'{len(numbers)} of the 1000 archives.'
+            name=name, description=f'{len(numbers)} of the 1000 archives.'
         )
 
     def _create_builder_config(self, builder_config, version):
@@ -91,7 +109,7 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
         self._dataset_dir = self.data_path  # TFDS replaces `data_path` by a temporary folder
         with object_store.in_place(self._dataset_dir):
             super().download_and_prepare(**kwargs)
-        build.staging_folder(self._dataset_dir).rmtree(missing_ok=True)
+        build.clear_staging(self._dataset_dir)
 
     def _download_and_prepare(self, dl_manager, download_config) -> None:
         if download_config.max_examples_per_split == 0:

@@ -141,6 +141,21 @@ def test_config_names_the_archives(manual_dir, tmp_path, config, canonical, shar
     assert len(ds) == 4 * shards
 
 
+def test_selection_that_is_overwritten_is_built_again(manual_dir, tmp_path):
+    build(manual_dir, tmp_path, '0')
+    again = builder(tmp_path, '0')
+    assert 'segment_anything_tfds' in type(again).__module__
+    overwrite = {'download_mode': tfds.GenerateMode.REUSE_CACHE_IF_EXISTS}
+    rebuilt = build(manual_dir, tmp_path, '0', download_config=overwrite)
+    assert rebuilt.info.splits['train'].shard_lengths == [4]
+
+
+def test_selection_too_long_for_a_folder(tmp_path):
+    many = '+'.join(str(number) for number in range(100, 300, 2))
+    with pytest.raises(ValueError, match=r'at most 200 characters.*got 399'):
+        builder(tmp_path, many)
+
+
 def test_unknown_config_says_what_it_may_be(tmp_path):
     with pytest.raises(ValueError, match=r"joined by '\+'.*got 'many'"):
         builder(tmp_path, 'many')
@@ -188,6 +203,8 @@ def test_unknown_choices(tmp_path):
         builder(tmp_path, on_error='ignore')
     with pytest.raises(ValueError, match=r'`shards_per_archive` from 1 to 1000; got 0'):
         builder(tmp_path, shards_per_archive=0)
+    with pytest.raises(ValueError, match=r'`shards_per_archive` from 1 to 1000; got 2.5'):
+        builder(tmp_path, shards_per_archive=2.5)
 
 
 def test_pickles_with_its_choices(tmp_path):
@@ -269,6 +286,31 @@ def test_digests_that_do_not_match(manual_dir, tmp_path):
     digests_file.write_text(f'{good}  sa_000000.tar\n{"0" * 32}  sa_000002.tar\n')
     with pytest.raises(faults.DataError, match=r'1 of 3.*\n.*sa_000002.*got [0-9a-f]{32}'):
         build(manual_dir, tmp_path, digests=str(digests_file))
+
+
+def test_digests_are_asked_of_archives_finished_before(tmp_path):
+    manual, data = tmp_path / 'manual', tmp_path / 'data'
+    samples.write_archives(manual, archives=2)
+    _damage(manual, 1, './sa_1002.json', b'{')
+    with pytest.raises(faults.DataError):
+        build(manual, data)
+    samples.write_archives(manual, archives=2)
+    (tmp_path / 'MD5SUMS').write_text(f'{"0" * 32}  sa_000000.tar\n')
+    with pytest.raises(faults.DataError, match=r'1 of 2.*\n.*sa_000000.*got [0-9a-f]{32}'):
+        build(manual, data, digests=str(tmp_path / 'MD5SUMS'))
+
+
+def test_symbolic_links_in_a_folder_are_not_passed_over(tmp_path):
+    folder = tmp_path / 'manual' / 'sa_000000'
+    folder.mkdir(parents=True)
+    for name, data in samples.members(1, 3).items():
+        (tmp_path / name).write_bytes(data)
+        if 'sa_3' in name:
+            (folder / name).symlink_to(tmp_path / name)
+        else:
+            (folder / name).write_bytes(data)
+    with pytest.raises(faults.DataError, match='2 symbolic links, which are not followed'):
+        build(tmp_path / 'manual', tmp_path / 'data')
 
 
 def test_equal_builds_have_equal_shards(manual_dir, tmp_path, built):

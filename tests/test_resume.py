@@ -148,6 +148,49 @@ def test_shards_survive_a_failure_after_the_pipeline(manual_dir, tmp_path, clean
     assert digests(built.data_path) == clean
 
 
+def test_interrupt_stops_the_build(manual_dir, tmp_path, clean, monkeypatch):
+    check = shard.annotations.check
+    seen = []
+
+    def interrupted(*args, **kwargs):
+        seen.append(1)
+        if len(seen) == 450:  # in the middle of the second archive
+            raise KeyboardInterrupt
+        return check(*args, **kwargs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shard.annotations, 'check', interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            build(manual_dir, tmp_path)
+    assert len(seen) == 450
+    built = build(manual_dir, tmp_path)
+    assert built.info.metadata['archives_reused'] == 1
+    assert digests(built.data_path) == clean
+
+
+def test_second_build_at_the_same_time_is_refused(manual_dir, tmp_path, clean, monkeypatch):
+    run, errors = transform.run, []
+
+    def run_with_company(*args):
+        with pytest.raises(
+            RuntimeError, match='Another build of this data set is running'
+        ) as error:
+            build(manual_dir, tmp_path)
+        errors.append(error)
+        run(*args)
+
+    monkeypatch.setattr(transform, 'run', run_with_company)
+    assert digests(build(manual_dir, tmp_path).data_path) == clean
+    assert len(errors) == 1
+
+
+@pytest.mark.parametrize('text', ['[]', '{}', '{"archive": "sa_000000", "new_field": 1}'])
+def test_sidecar_of_another_version_is_no_sidecar(manual_dir, tmp_path, text):
+    plan = _plan(tmp_path)
+    plan.staging.path('sa_000000', 'json').write_text(text)
+    assert plan.staging.finished('sa_000000') is None
+
+
 def test_full_disk(manual_dir, tmp_path, clean):
     limited = 'import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))\n'
     limited += 'import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n'

@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--first_number',
-        type=int,
+        type=terminal.natural_int,
         default=0,
         metavar='N',
         help='number of the first tar or TSV (default: %(default)s)',

@@ -150,6 +150,13 @@ def human_time(seconds: float) -> str:
     return ' '.join(parts[:2]) or '0 seconds'
 
 
+def natural_int(text: str) -> int:
+    """A whole number from 0 to 999,999 (the numbers of archives), for `argparse`."""
+    if not text.isdecimal() or int(text) > 999_999:
+        raise argparse.ArgumentTypeError(f'expected a number from 0 to 999999; got {text!r}')
+    return int(text)
+
+
 def positive_int(text: str) -> int:
     """A whole number, 1 or more, for `argparse`."""
     if not text.isdecimal() or int(text) < 1:

@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--expected',
-        type=int,
+        type=terminal.natural_int,
         metavar='N',
         help='pairs that each archive should have; 0 for any number (default: 11186)',
     )

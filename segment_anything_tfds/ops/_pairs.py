@@ -131,7 +131,7 @@ def nms(
         tf.cast(overlaps, tf.float32),
         scores,
         num_masks if max_masks is None else max_masks,
-        overlap_threshold=threshold,
+        overlap_threshold=float(threshold),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import os
 from collections import Counter
 from collections.abc import Sequence
 
@@ -41,7 +42,7 @@ class Options:
             raise ValueError(
                 f"Builder: expected `on_error` to be 'fail' or 'skip'; got {self.on_error!r}."
             )
-        if not 1 <= int(self.shards_per_archive) <= 1000:
+        if type(self.shards_per_archive) is not int or not 1 <= self.shards_per_archive <= 1000:
             raise ValueError(
                 'Builder: expected `shards_per_archive` from 1 to 1000; got'
                 f' {self.shards_per_archive!r}.'
@@ -77,6 +78,13 @@ class Summary:
 def staging_folder(dataset_dir: epath.Path) -> epath.Path:
     """The staging place of a data set: a sibling, which TFDS takes for an unfinished data set."""
     return dataset_dir.parent / f'incomplete.shards_{dataset_dir.name}'
+
+
+def clear_staging(dataset_dir: epath.Path) -> None:
+    """Removes the staging place of a finished data set, unless another process builds there."""
+    folder = staging_folder(dataset_dir)
+    if not driver.is_held(str(folder)):
+        folder.rmtree(missing_ok=True)
 
 
 def build_split(
@@ -117,19 +125,19 @@ def build_split(
         on_error=options.on_error,
         decode_images=options.decode_images,
         shards_per_archive=options.shards_per_archive,
-        checksums=checksums.load([options.digests] if options.digests else []),
+        checksums=checksums.load([os.path.expanduser(options.digests)] if options.digests else []),
         links_path=listed.path,
     )
     sources = archives.locate(manual_dir, listed, numbers)
     plan.staging.create()
-    driver.take_over(plan.staging, filename_template.data_dir)
     build = _Build(plan, listed, download_config)
-    sidecars = build.first_examples(sources) if plan.max_examples else build.all(sources)
-    if not any(sum(sidecar.shard_examples) for sidecar in sidecars):
-        raise faults.DataError(
-            [], f'There is no example without faults in {len(sources)} archives.'
-        )
-    split_info = publish.publish(sidecars, plan.staging, filename_template)
+    with driver.hold(plan.staging, filename_template.data_dir):
+        sidecars = build.first_examples(sources) if plan.max_examples else build.all(sources)
+        if not any(sum(sidecar.shard_examples) for sidecar in sidecars):
+            raise faults.DataError(
+                [], f'There is no example without faults in {len(sources)} archives.'
+            )
+        split_info = publish.publish(sidecars, plan.staging, filename_template)
     return Summary(sidecars, build.reused, split_info)
 
 
@@ -192,6 +200,8 @@ class _Build:
         try:
             transform.run(sources, self._plan, self._config.beam_runner, self._config.beam_options)
         except Exception as error:
+            if 'KeyboardInterrupt' in str(error):  # Beam wraps what stops a worker
+                raise KeyboardInterrupt from None
             if last:
                 raise
             logging.warning(
@@ -206,6 +216,7 @@ class _Build:
             and sidecar.fingerprint == self._plan.fingerprint
             and sidecar.source == source.identity()
             and (self._plan.on_error == 'skip' or not sidecar.faults)
+            and (sidecar.md5 is not None or source.name not in self._plan.checksums)
         )
 
     def _is_settled(self, source: archives.Source) -> bool:

@@ -112,6 +112,7 @@ def _write_shards(
             plan.file_format, paths, _serialized_examples(reader, source, plan, log)
         )
         _compare_digest(source, reader.md5, plan, log)
+        _report_links(source, reader, log)
         if log.counts and plan.on_error == 'fail':
             raise _ArchiveFailed
         shard_bytes = tuple(path.stat().length for path in paths)
@@ -125,6 +126,16 @@ def _write_shards(
         md5=reader.md5,
         faults=dict(log.counts),
     )
+
+
+def _report_links(
+    source: archives.Source, reader: archives.ArchiveReader, log: fault_log.FaultLog
+) -> None:
+    """A symbolic link in an extracted folder is not followed, so what it stands for is missing."""
+    count = reader.ignored['link'] if source.kind == 'folder' else 0
+    if count:
+        detail = f'expected files; got {count} symbolic links, which are not followed. Copy them.'
+        log.add(faults.Fault(source.name, 'member_link', detail))
 
 
 def _compare_digest(

@@ -86,9 +86,12 @@ class Staging:
         fields = read_json(self.path(archive, 'json'))
         if fields is None:
             return None
-        fields['shard_examples'] = tuple(fields['shard_examples'])
-        fields['shard_bytes'] = tuple(fields['shard_bytes'])
-        sidecar = Sidecar(**fields)
+        try:
+            fields['shard_examples'] = tuple(fields['shard_examples'])
+            fields['shard_bytes'] = tuple(fields['shard_bytes'])
+            sidecar = Sidecar(**fields)
+        except (KeyError, TypeError):  # written by another version
+            return None
         for index, size in enumerate(sidecar.shard_bytes):
             path = self.shard(archive, index)
             if not path.exists() or path.stat().length != size:
@@ -128,6 +131,7 @@ def write_text(path: epath.Path, text: str) -> None:
 def read_json(path: epath.Path) -> dict | None:
     """Reads a small JSON file; None where it is absent or was cut short."""
     try:
-        return json.loads(path.read_text())
+        value = json.loads(path.read_text())
     except (FileNotFoundError, ValueError):
         return None
+    return value if isinstance(value, dict) else None

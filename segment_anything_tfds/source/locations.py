@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import os
 import pathlib
 import re
@@ -124,6 +125,12 @@ def _present(manual_dir) -> dict[int, tuple[str, str]]:
     for number, places in found.items():
         if '' in places and _has_members(places['']):
             present[number] = ('folder', places[''])
+            if len(places) > 1:
+                logging.warning(
+                    '%s is read; remove it if it is not whole, since %s is there too.',
+                    places[''],
+                    os.path.basename(min(place for suffix, place in places.items() if suffix)),
+                )
             continue
         files = [places[s] for s in SUFFIXES if s in places and not open_path(places[s]).is_dir()]
         if files:

@@ -44,6 +44,7 @@ REASONS: dict[str, Reason] = {
             'record_missing': 'Every JPEG has a JSON file of the same name.',
             'image_missing': 'Every JSON file has a JPEG of the same name.',
             'member_duplicate': 'No two files of an archive have the same name.',
+            'member_link': 'No member of an extracted folder is a symbolic link.',
             'member_too_large': 'JPEGs and JSON files are of a sane size.',
             'image_id_duplicate': 'Every `image_id` occurs once in an archive.',
             'json_invalid': 'The JSON file parses.',

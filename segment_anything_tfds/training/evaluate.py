@@ -164,7 +164,12 @@ def from_coco_results(path: str | os.PathLike) -> list[Masks]:
     """
     with open(path, encoding='utf-8') as file:
         content = json.load(file)
-    entries = content['annotations'] if isinstance(content, dict) else content
+    entries = content.get('annotations') if isinstance(content, dict) else content
+    if not isinstance(entries, list):
+        raise ValueError(
+            'evaluate.from_coco_results: expected a list, or a dataset with `annotations`; got'
+            f' {type(content).__name__} in {os.fspath(path)}. Give a COCO results JSON.'
+        )
     by_image: dict[int, list] = {}
     for index, entry in enumerate(entries):
         try:

@@ -26,6 +26,7 @@ NOT_OURS = {slug for slug, reason in REASONS.items() if reason.level in ('archiv
     'member_duplicate',
     'member_too_large',
     'image_id_duplicate',
+    'member_link',
 }
 
 

@@ -97,7 +97,17 @@ def test_a_missing_command_does_not_break_the_others(monkeypatch, capsys):
     assert _run(capsys, 'not_there')[0] == 2
 
 
-@pytest.mark.parametrize('args', [[], ['unknown'], ['links'], ['links', 'a', '--wrong']])
+@pytest.mark.parametrize(
+    'args',
+    [
+        [],
+        ['unknown'],
+        ['links'],
+        ['links', 'a', '--wrong'],
+        ['verify', 'a', '--expected', '-5'],
+        ['export', 'a', '--format', 'archives', '--out', 'b', '--first_number', '9999999'],
+    ],
+)
 def test_wrong_usage(capsys, args):
     code, printed = _run(capsys, *args)
     assert code == 2 and 'usage: sa1b' in printed.err

@@ -108,6 +108,12 @@ def test_wrong_coco_results_are_named(tmp_path):
     path.write_text(json.dumps([{'image_id': 1, 'segmentation': {'size': [4, 4]}}]))
     with pytest.raises(ValueError, match=r"from_coco_results: expected .*'counts' at index 0"):
         evaluate.from_coco_results(path)
+    for content in ('{}', '{"annotations": 5}', '"x"'):
+        path.write_text(content)
+        with pytest.raises(
+            ValueError, match='expected a list, or a dataset with `annotations`; got'
+        ):
+            evaluate.from_coco_results(path)
 
 
 @pytest.fixture(scope='module')

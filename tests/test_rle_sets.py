@@ -98,7 +98,7 @@ def reference_nms(masks, scores, threshold):
 @hypothesis.given(
     rle_cases.mask_stacks(max_masks=8),
     st.integers(0, 1000),
-    st.sampled_from([0.0, 0.3, 0.5, 0.7, 1.0]),
+    st.sampled_from([0, 0.0, 0.3, 0.5, 0.7, 1.0, 1]),
 )
 @hypothesis.settings(deadline=None, max_examples=60)
 def test_nms_keeps_what_the_greedy_loop_keeps(masks, seed, threshold):

@@ -23,7 +23,7 @@ EXTRAS['test'] = [
     *EXTRAS['training'],
     *EXTRAS['report'],
     *EXTRAS['export'],
-    'apache-beam[gcp]',
+    'apache-beam[gcp]; python_version >= "3.11"',  # pip searches very long on 3.10
     'datasets',
     'hypothesis',
     'moto[server]',

@@ -166,9 +166,10 @@ def test_keyboard(two_squares):
     tab.keyboard.press('Escape')
     assert tab.locator('#fields').inner_text() == ''
     tab.keyboard.press('ArrowRight')
-    assert tab.locator('#name').inner_text() == 'second.jpg' and tab.url.endswith('#2')
+    tab.wait_for_function('location.hash === "#2"')
+    assert tab.locator('#name').inner_text() == 'second.jpg'
     tab.keyboard.press('ArrowRight')
-    assert tab.url.endswith('#1')
+    tab.wait_for_function('location.hash === "#1"')
     pixel = '[...$("bottom").getContext("2d").getImageData(70, 70, 1, 1).data]'
     assert tab.evaluate(pixel)[3] > 0
     tab.keyboard.press('m')

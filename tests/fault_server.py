@@ -94,7 +94,7 @@ class FaultServer:
         return f'{self._scheme}://{host}:{port}/m1/v/{name}?{query}'
 
     def sent(self, name: str) -> int:
-        """Bytes of bodies sent for an object."""
+        """Bytes of bodies sent for an object, or about to be."""
         return sum(count for _, asked, _, count in self.requests if asked == name)
 
     def close(self):
@@ -208,10 +208,9 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         while sent < limit:
             step = 64 << 10 if served.rate is None else max(1, int(served.rate / 100))
             piece = body[sent : min(sent + step, limit)]
-            self.wfile.write(b'%x\r\n%b\r\n' % (len(piece), piece) if served.chunked else piece)
             sent += len(piece)
-            method, name, asked, _ = self.faults.requests[index]
-            self.faults.requests[index] = (method, name, asked, sent)
+            self._account(index, sent)  # first, so that a client that has them all finds them here
+            self.wfile.write(b'%x\r\n%b\r\n' % (len(piece), piece) if served.chunked else piece)
             if served.rate is not None:
                 time.sleep(len(piece) / served.rate)
         if stall:
@@ -220,6 +219,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self._break(served)
         elif served.chunked:
             self.wfile.write(b'0\r\n\r\n')
+
+    def _account(self, index: int, sent: int):
+        method, name, asked, _ = self.faults.requests[index]
+        self.faults.requests[index] = (method, name, asked, sent)
 
     def _limit(self, served: Served, size: int) -> int:
         if served.cuts:

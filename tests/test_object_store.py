@@ -12,6 +12,7 @@ import samples
 import tensorflow_datasets as tfds
 from building import build, digests, read, run_python
 from etils import epath
+from test_runners import MULTI_PROCESSING
 
 from segment_anything_tfds.prepare import object_store
 
@@ -110,9 +111,7 @@ def _said(done) -> list[str]:
     return re.findall('^(?:RUN|REUSED).*', done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    'flags', [(), ('--direct_running_mode=multi_processing', '--direct_num_workers=2')]
-)
+@pytest.mark.parametrize('flags', [(), MULTI_PROCESSING], ids=['one', 'multi'])
 def test_builds_from_bucket_to_bucket(store, clean, flags):
     assert _said(_build(*flags)) == ['RUN [0, 1, 2]', 'REUSED 0']
     assert _digests(store) == clean
@@ -130,7 +129,9 @@ def test_copied_to_a_disk_it_is_a_data_set(store, archives, tmp_path):
     assert len(read(copied)) == 12
 
 
-def test_goes_on_where_a_stopped_driver_left_off(store, clean):
+@pytest.mark.parametrize('flags', [(), MULTI_PROCESSING], ids=['one', 'multi'])
+def test_goes_on_where_a_stopped_driver_left_off(store, clean, flags):
+    """Also where worker processes write what the driver then has to see."""
     stopped = _build(before=STOPPED, check=False)
     assert stopped.returncode and 'KeyboardInterrupt' in stopped.stderr
     assert DATA_SET + 'dataset_info.json' not in _keys(store)
@@ -139,7 +140,7 @@ def test_goes_on_where_a_stopped_driver_left_off(store, clean):
     assert json.loads(_get(store, sidecar))['shard_examples'] == [4]
     store.delete_object(Bucket='data', Key=sidecar)
 
-    assert _said(_build()) == ['RUN [1]', 'REUSED 2']
+    assert _said(_build(*flags)) == ['RUN [1]', 'REUSED 2']
     assert _digests(store) == clean
     assert len(_keys(store)) == len(clean) + 4
 

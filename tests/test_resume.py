@@ -1,6 +1,8 @@
 """What a build survives: a kill, lost elements, two workers on one archive, a full disk."""
 
 import concurrent.futures
+import contextlib
+import dataclasses
 import json
 import os
 import pathlib
@@ -13,8 +15,7 @@ import pytest
 import samples
 from building import REPO, build, digests, run_python
 
-from segment_anything_tfds.prepare import build as build_lib
-from segment_anything_tfds.prepare import shard, spread, transform
+from segment_anything_tfds.prepare import driver, progress, runner, shard, spread, transform
 from segment_anything_tfds.prepare import staging as staging_lib
 from segment_anything_tfds.source import archives, checksums, faults
 
@@ -203,15 +204,74 @@ def test_full_disk(manual_dir, tmp_path, clean):
     assert digests(build(manual_dir, tmp_path).data_path) == clean
 
 
-def test_stale_temporary_files_are_cleared(manual_dir, tmp_path, clean):
-    folder = build_lib.staging_folder(tmp_path / 'segment_anything' / '1.0.0')
-    folder.mkdir(parents=True)
-    for age, name in ((3600, 'old'), (0, 'new')):
-        path = folder / f'sa_000000.0.tfrecord.tmp-{name}'
-        path.write_bytes(b'half')
-        os.utime(path, (time.time() - age,) * 2)
-    staging_lib.Staging(str(folder), 'tfrecord').create()
-    assert [path.name for path in folder.iterdir()] == ['sa_000000.0.tfrecord.tmp-new']
+def test_a_run_clears_what_the_one_before_left_half_written(tmp_path):
+    staging = _plan(tmp_path).staging
+    for name in ('sa_000000.0.tfrecord.tmp-1', 'sa_000000.0.tfrecord'):
+        (tmp_path / 'staging' / name).write_bytes(b'half')
+    with driver.hold(staging, tmp_path / 'unfinished') as runs:
+        runs.start()
+        names = {path.name for path in (tmp_path / 'staging').iterdir()}
+        assert names == {'driver.json', 'sa_000000.0.tfrecord'}
+
+
+def test_worker_stops_when_its_run_is_over(manual_dir, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, '_LOCAL_SECONDS', 0.0)
+    sources = archives.locate(manual_dir, None, [0, 1])
+    plan = _plan(tmp_path)
+    check, seen = shard.annotations.check, []
+
+    def check_until_run_is_over(*args, **kwargs):
+        seen.append(1)
+        if len(seen) == 10:
+            runs.start()
+        return check(*args, **kwargs)
+
+    monkeypatch.setattr(shard.annotations, 'check', check_until_run_is_over)
+    with driver.hold(plan.staging, tmp_path / 'unfinished') as runs:
+        plan = dataclasses.replace(plan, run=runs.start())
+        for source in sources:
+            assert shard.build_archive(source, plan) == {'archives_stopped': 1}
+        assert len(seen) == 10
+        names = {path.name for path in (tmp_path / 'staging').iterdir()}
+        assert names <= {'driver.json', 'sa_000000.progress.json'}
+
+
+@pytest.mark.parametrize('well', [True, False])
+def test_note_of_the_driver_after_its_end(well, tmp_path):
+    staging = _plan(tmp_path).staging
+    with contextlib.suppress(InterruptedError), driver.hold(staging, tmp_path) as runs:
+        run = runs.start()
+        assert driver.is_held(staging.folder)
+        assert not driver.is_over(staging, run) and driver.is_over(staging, 'another')
+        if not well:
+            raise InterruptedError
+    assert not driver.is_held(staging.folder)
+    assert driver.is_over(staging, run) != well  # workers may be left only where it was stopped
+
+
+def test_driver_on_another_machine_takes_over(tmp_path):
+    staging = _plan(tmp_path).staging
+    note = tmp_path / 'staging' / 'driver.json'
+    with (
+        pytest.raises(RuntimeError, match='Another process has taken over the build'),
+        driver.hold(staging, tmp_path / 'unfinished') as runs,
+    ):
+        runs.start()
+        theirs = json.dumps({'host': 'another', 'pid': 1, 'folder': '/', 'run': 'theirs'})
+        note.write_text(theirs)
+        runs.start()
+    assert note.read_text() == theirs
+
+
+def test_error_that_only_speaks_of_an_interrupt_is_none():
+    assert not runner.is_interrupt(RuntimeError('KeyboardInterrupt'))
+    try:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            raise RuntimeError('stopped')  # noqa: B904
+    except RuntimeError as error:
+        assert runner.is_interrupt(error)
 
 
 @pytest.mark.parametrize('damage', ['truncated', 'absent', 'sidecar'])

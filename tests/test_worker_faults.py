@@ -7,6 +7,7 @@ left beside it.
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import threading
@@ -31,11 +32,13 @@ ARCHIVES, IMAGES = 6, 40
 SLOW = 2  # the archive that comes from a slow server
 
 _DRIVER = """
+import signal
 import sys
 import segment_anything_tfds
 import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # not so in a shell's background
 options = pipeline_options.PipelineOptions(flags=sys.argv[3:])
 config = tfds.download.DownloadConfig(manual_dir=sys.argv[1], beam_options=options)
 tfds.builder('segment_anything', data_dir=sys.argv[2]).download_and_prepare(download_config=config)
@@ -67,13 +70,32 @@ def slow_dir(manual_dir, tmp_path):
     folder.mkdir()
     for path in manual_dir.iterdir():
         (folder / path.name).hardlink_to(path)
-    slow = folder / f'sa_{SLOW:06d}.tar'
-    body = slow.read_bytes()
-    slow.unlink()
-    with fault_server.FaultServer() as server:
-        url = server.serve(slow.name, body, rate=len(body) / 3)
-        (folder / 'segment_anything_links.txt').write_text(f'{slow.name}\t{url}\n')
+    with _served(folder) as served:
+        served.rate = len(served.body) / 3
         yield folder
+
+
+@pytest.fixture
+def stuck_dir(manual_dir, tmp_path):
+    """The archives, and the one that a server does not send to its end, until it is allowed to."""
+    folder = tmp_path / 'stuck'
+    folder.mkdir()
+    for path in manual_dir.iterdir():
+        (folder / path.name).hardlink_to(path)
+    with _served(folder) as served:
+        served.stalls = sys.maxsize
+        yield folder, served
+
+
+@contextlib.contextmanager
+def _served(folder: pathlib.Path):
+    """Puts a link in the place of an archive."""
+    path = folder / f'sa_{SLOW:06d}.tar'
+    with fault_server.FaultServer() as server:
+        url = server.serve(path.name, path.read_bytes())
+        path.unlink()
+        (folder / 'segment_anything_links.txt').write_text(f'{path.name}\t{url}\n')
+        yield server.objects[path.name]
 
 
 def _config(flags) -> dict:
@@ -188,25 +210,36 @@ def _sidecars(data_dir) -> list[pathlib.Path]:
     return list(data_dir.glob('segment_anything/incomplete.shards_1.0.0/sa_??????.json'))
 
 
-def test_driver_killed_after_half_of_the_shards(slow_dir, tmp_path, clean):
+@pytest.mark.parametrize(
+    'flags', [(), MULTI_PROCESSING, PORTABLE], ids=['one', 'multi', 'portable']
+)
+@pytest.mark.parametrize('signal_', [signal.SIGKILL, signal.SIGINT], ids=['killed', 'interrupted'])
+def test_driver_that_is_stopped(stuck_dir, tmp_path, clean, signal_, flags):
+    """Its workers stop too, in the middle of an archive that has no end."""
+    folder, served = stuck_dir
     driver = subprocess.Popen(
-        [sys.executable, '-c', _DRIVER, str(slow_dir), str(tmp_path), *MULTI_PROCESSING],
+        [sys.executable, '-c', _DRIVER, str(folder), str(tmp_path), *flags],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    while len(_sidecars(tmp_path)) < ARCHIVES // 2:
+    while not _in_progress(tmp_path, SLOW):
         assert driver.poll() is None
         time.sleep(0.01)
     workers = psutil.Process(driver.pid).children(recursive=True)
-    driver.kill()
-    driver.wait()
-    _, alive = psutil.wait_procs(workers, timeout=60)
+    driver.send_signal(signal_)
+    assert driver.wait(300) != 0
+    _, alive = psutil.wait_procs(workers, timeout=300)
     assert not alive, 'workers outlive their driver'
     reused = len(_sidecars(tmp_path))
-    assert ARCHIVES // 2 <= reused < ARCHIVES
+    assert reused < ARCHIVES
 
-    built = build(slow_dir, tmp_path)
+    served.stalls = 0
+    built = build(folder, tmp_path)
     _check(built, clean, archives_reused=reused, archives_built=ARCHIVES - reused)
+
+
+def _in_progress(data_dir: pathlib.Path, number: int) -> bool:
+    return any(data_dir.glob(f'segment_anything/incomplete.shards_*/sa_{number:06d}.0.*.tmp-*'))
 
 
 def test_one_corrupt_archive_of_fifty(tmp_path):

@@ -16,6 +16,7 @@ from segment_anything_tfds.prepare import (
     fault_log,
     progress,
     publish,
+    runner,
     shard,
     transform,
 )
@@ -130,8 +131,8 @@ def build_split(
     )
     sources = archives.locate(manual_dir, listed, numbers)
     plan.staging.create()
-    build = _Build(plan, listed, download_config)
-    with driver.hold(plan.staging, filename_template.data_dir):
+    with driver.hold(plan.staging, filename_template.data_dir) as runs:
+        build = _Build(plan, listed, download_config, runs)
         sidecars = build.first_examples(sources) if plan.max_examples else build.all(sources)
         if not any(sum(sidecar.shard_examples) for sidecar in sidecars):
             raise faults.DataError(
@@ -158,12 +159,17 @@ class _Build:
     """Has archives turned into shards until every one of them is accounted for."""
 
     def __init__(
-        self, plan: shard.Plan, listed: links.Links, download_config: download.DownloadConfig
+        self,
+        plan: shard.Plan,
+        listed: links.Links,
+        download_config: download.DownloadConfig,
+        runs: driver.Runs,
     ):
         self._plan = plan
         self._staging = plan.staging
         self._links = listed
         self._config = download_config
+        self._runs = runs
         self.reused = 0
 
     def all(self, sources: Sequence[archives.Source]) -> tuple[staging_lib.Sidecar, ...]:
@@ -197,10 +203,11 @@ class _Build:
             self._staging.forget(
                 source.name, 'json', 'failed.jsonl', 'faults.jsonl', 'progress.json'
             )
+        plan = dataclasses.replace(self._plan, run=self._runs.start())
         try:
-            transform.run(sources, self._plan, self._config.beam_runner, self._config.beam_options)
+            transform.run(sources, plan, self._config.beam_runner, self._config.beam_options)
         except Exception as error:
-            if 'KeyboardInterrupt' in str(error):  # Beam wraps what stops a worker
+            if runner.is_interrupt(error):
                 raise KeyboardInterrupt from None
             if last:
                 raise

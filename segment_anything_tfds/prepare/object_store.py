@@ -32,6 +32,13 @@ def copy(source: epath.Path, target: epath.Path) -> None:
     store.copy(os.fspath(source), os.fspath(target))
 
 
+def forget_listings(folder: os.PathLike | str) -> None:
+    """Has `fsspec` ask a store anew what a folder holds, where others write too."""
+    if is_remote(folder):
+        with contextlib.suppress(ImportError):
+            fsspec.filesystem(os.fspath(folder).partition('://')[0]).invalidate_cache()
+
+
 @contextlib.contextmanager
 def in_place(dataset_dir: epath.Path):
     """Lets TFDS write a data set where it will stay, if that is in an object store.

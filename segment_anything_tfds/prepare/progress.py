@@ -30,14 +30,16 @@ class Reporter:
         self._interval = _interval(staging)
         self._next = time.monotonic() + self._interval
 
-    def update(self, images: int, bytes_read: int) -> None:
+    def update(self, images: int, bytes_read: int) -> bool:
+        """Tells it, if it is time to; returns whether it was."""
         if time.monotonic() < self._next:
-            return
+            return False
         self._next = time.monotonic() + self._interval
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(Exception):  # stores have errors of their own kinds
             staging_lib.write_text(
                 self._path, json.dumps({'images': images, 'bytes_read': bytes_read})
             )
+        return True
 
 
 @contextlib.contextmanager

@@ -66,6 +66,15 @@ def run(pipeline: beam.Pipeline) -> None:
         raise error
 
 
+def is_interrupt(error: BaseException | None) -> bool:
+    """Whether an error is what Beam made of a `KeyboardInterrupt` in a worker of this process."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
 def _run(pipeline: beam.Pipeline, outcomes: queue.SimpleQueue) -> None:
     try:
         pipeline.run().wait_until_finish()

@@ -8,7 +8,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 
-from segment_anything_tfds.prepare import fault_log, progress, serialize, spread
+from segment_anything_tfds.prepare import driver, fault_log, progress, serialize, spread
 from segment_anything_tfds.prepare import staging as staging_lib
 from segment_anything_tfds.source import annotations, archives, checksums, faults, links
 
@@ -27,6 +27,7 @@ class Plan:
       shards_per_archive: how many shards an archive is spread over.
       max_examples: how many examples to take from an archive, None for all.
       checksums: digests to compare archives with.
+      run: which run of the pipeline a worker works for; see `driver.is_over`.
       links_path: the links file, where workers look up the links of archives that are not at hand.
     """
 
@@ -37,6 +38,7 @@ class Plan:
     shards_per_archive: int
     max_examples: int | None
     checksums: checksums.Checksums
+    run: str = ''
     links_path: str = links.FILE_NAME
 
     @property
@@ -46,6 +48,10 @@ class Plan:
             f'v{_LAYOUT_VERSION} {self.file_format} shards_per_archive={self.shards_per_archive}'
             f' decode_images={self.decode_images} max_examples={self.max_examples}'
         )
+
+
+class _RunIsOver(Exception):
+    """Ends the work on an archive that nobody waits for any more."""
 
 
 class _ArchiveFailed(Exception):
@@ -66,8 +72,11 @@ def build_archive(source: archives.Source, plan: Plan) -> Counter:
       Counts for Beam's counters: archives, examples, bytes read, and records skipped, by reason.
     """
     try:
+        _check_run(plan)
         with fault_log.FaultLog(plan.staging, source.name) as log:
             return _build_archive(source, plan, log)
+    except _RunIsOver:
+        return Counter(archives_stopped=1)
     except Exception as error:  # on a full disk not even a report can be written
         logging.warning('%s was not finished. %s', source.name, links.redact(repr(error)))
         return Counter(archives_unfinished=1)
@@ -81,7 +90,10 @@ def _build_archive(source: archives.Source, plan: Plan, log: fault_log.FaultLog)
     except _ArchiveFailed:
         log.keep('failed.jsonl')
         return Counter(archives_failed=1)
+    except _RunIsOver:
+        raise
     except Exception as error:
+        _check_run(plan)  # the next run clears what this one has written
         _record_unfinished(source, error, plan, log)
         return Counter(archives_unfinished=1)
     plan.staging.forget(source.name, 'progress.json')
@@ -92,6 +104,11 @@ def _build_archive(source: archives.Source, plan: Plan, log: fault_log.FaultLog)
         bytes_read=sidecar.bytes_read,
         **skipped,
     )
+
+
+def _check_run(plan: Plan) -> None:
+    if driver.is_over(plan.staging, plan.run):
+        raise _RunIsOver
 
 
 def _write_shards(
@@ -169,7 +186,8 @@ def _serialized_examples(
     """The examples of an archive. After a fault that fails it, the rest is only checked."""
     reporter = progress.Reporter(plan.staging, source.name)
     for count, example in enumerate(_checked_examples(reader, source, plan, log), start=1):
-        reporter.update(count, reader.bytes_read)
+        if reporter.update(count, reader.bytes_read):
+            _check_run(plan)
         if not (log.counts and plan.on_error == 'fail'):
             yield serialize.serialize(example)
         if count == plan.max_examples:

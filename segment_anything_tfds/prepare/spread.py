@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import queue
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 
@@ -38,20 +39,34 @@ def write(
     """
     write_shard = _writer(file_format)
     queues = [queue.Queue(_QUEUED_EXAMPLES) for _ in paths]
-    with futures.ThreadPoolExecutor(len(paths)) as pool:
-        writers = [
-            pool.submit(_count_written, write_shard, path, iter(q.get, _END))
-            for path, q in zip(paths, queues, strict=True)
-        ]
+    writers = [
+        _start(_count_written, write_shard, path, iter(q.get, _END))
+        for path, q in zip(paths, queues, strict=True)
+    ]
+    try:
+        for example, q, writer in zip(
+            examples, itertools.cycle(queues), itertools.cycle(writers), strict=False
+        ):
+            _put(q, example, writer)
+    finally:
+        for q, writer in zip(queues, writers, strict=True):
+            _put(q, _END, writer)
+        futures.wait(writers)
+    return tuple(writer.result() for writer in writers)
+
+
+def _start(function: Callable, *args) -> futures.Future:
+    """Calls a function in a thread that, unlike one of a pool, does not keep a process alive."""
+    future = futures.Future()
+
+    def run():
         try:
-            for example, q, writer in zip(
-                examples, itertools.cycle(queues), itertools.cycle(writers), strict=False
-            ):
-                _put(q, example, writer)
-        finally:
-            for q, writer in zip(queues, writers, strict=True):
-                _put(q, _END, writer)
-        return tuple(writer.result() for writer in writers)
+            future.set_result(function(*args))
+        except BaseException as error:  # handed to whoever asks for the result
+            future.set_exception(error)
+
+    threading.Thread(target=run, name='sa1b-writer', daemon=True).start()
+    return future
 
 
 def _writer(file_format: str) -> _Writer:

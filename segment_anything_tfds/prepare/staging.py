@@ -17,14 +17,14 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import time
 import uuid
 from collections.abc import Iterator
 
 from etils import epath
 
+from segment_anything_tfds.prepare import object_store
+
 _TEMPORARY = '.tmp-'
-_STALE_SECONDS = 15 * 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,12 +71,13 @@ class Staging:
         return self.path(archive, f'{index}.{self.suffix}')
 
     def create(self) -> None:
-        """Makes the folder, and removes what workers that were killed left half-written."""
         epath.Path(self.folder).mkdir(parents=True, exist_ok=True)
+
+    def clear_temporaries(self) -> None:
+        """Removes what workers that were killed left half-written; for when none is at work."""
         for path in epath.Path(self.folder).glob(f'*{_TEMPORARY}*'):
-            changed = path.stat().mtime  # 0 where the file system does not tell
-            if changed and time.time() - changed > _STALE_SECONDS:
-                path.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
+        object_store.forget_listings(self.folder)
 
     def write_sidecar(self, sidecar: Sidecar) -> None:
         write_text(self.path(sidecar.archive, 'json'), json.dumps(dataclasses.asdict(sidecar)))

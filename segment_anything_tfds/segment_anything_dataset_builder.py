@@ -103,6 +103,8 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
         )
 
     def _create_builder_config(self, builder_config, version):
+        if isinstance(builder_config, tfds.core.BuilderConfig):
+            builder_config = builder_config.name
         return super()._create_builder_config(builder_config or None, version)
 
     def download_and_prepare(self, **kwargs) -> None:

@@ -141,6 +141,17 @@ def test_config_names_the_archives(manual_dir, tmp_path, config, canonical, shar
     assert len(ds) == 4 * shards
 
 
+@pytest.mark.parametrize(('name', 'canonical'), [('0', '0'), ('2+0-1', '0-2'), ('', None)])
+def test_config_as_an_object(tmp_path, name, canonical):
+    config = tfds.core.BuilderConfig(name=name)
+    named = tfds.builder('segment_anything', config=config, data_dir=str(tmp_path))
+    assert named.builder_config_name == canonical
+    again = pickle.loads(pickle.dumps(named))
+    assert again.data_path == named.data_path == builder(tmp_path, canonical).data_path
+    with pytest.raises(ValueError, match="got 'many'"):
+        tfds.builder('segment_anything', config=tfds.core.BuilderConfig(name='many'))
+
+
 def test_selection_that_is_overwritten_is_built_again(manual_dir, tmp_path):
     build(manual_dir, tmp_path, '0')
     again = builder(tmp_path, '0')

@@ -732,7 +732,7 @@ def links_to(*numbers):
 @pytest.fixture
 def manual_dir(tmp_path):
     for name in ('sa_000020.tar', 'sa_000021.tar', 'sa_000022.tar.gz', 'sa_000022.tgz'):
-        (tmp_path / name).write_bytes(b'')
+        (tmp_path / name).write_bytes(b'tar')
     for name in ('sa_000024.tar.part', 'sa_24.tar', 'sa_000025.TAR', 'other.tar'):
         (tmp_path / name).write_bytes(b'')
     for name in ('sa_000021', 'sa_000023/images', 'sa_000020', 'sa_000026.tar'):
@@ -755,6 +755,34 @@ def test_locate_prefers_what_is_nearer(manual_dir):
         (30, 'link', '30?oe=1'),
     ]
     assert archives.locate is locations.locate
+
+
+@pytest.mark.parametrize('defect', ['empty', 'dangling'])
+def test_locate_passes_over_what_holds_nothing(defect, tmp_path, caplog):
+    """It would otherwise hide a whole archive beside it, or its link."""
+    for number in (1, 2, 3):
+        path = tmp_path / f'sa_{number:06d}.tar'
+        path.touch() if defect == 'empty' else path.symlink_to(tmp_path / 'none')
+    (tmp_path / 'sa_000001.tgz').write_bytes(b'tar')
+    found = archives.locate(tmp_path, links_to(2), [1, 2])
+    assert [(s.kind, os.path.basename(s.location)) for s in found] == [
+        ('file', 'sa_000001.tgz'),
+        ('link', '2?oe=1'),
+    ]
+    why = {'empty': 'is empty', 'dangling': 'cannot be read (No such file or directory)'}[defect]
+    for number in (1, 2):
+        assert f'sa_{number:06d}.tar {why} and is passed over.' in caplog.text
+    if defect == 'dangling':
+        with pytest.raises(ValueError, match='got none of 3'):
+            archives.locate(tmp_path, links_to(2), [3])
+        return
+    (source,) = archives.locate(tmp_path, links_to(2), [3])
+    assert 'sa_000003.tar is' not in caplog.text
+    with (
+        pytest.raises(DataError, match='sa_000003: expected a tar; got 0 bytes in all'),
+        archives.open_archive(source, on_fault=print) as reader,
+    ):
+        list(reader)
 
 
 def test_locate_a_selection(manual_dir):

@@ -8,7 +8,7 @@ import os
 import pathlib
 import re
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 
 from segment_anything_tfds.source import links as links_lib
 from segment_anything_tfds.source import selection as selection_lib
@@ -16,6 +16,7 @@ from segment_anything_tfds.source import selection as selection_lib
 # In order of preference, where several are at hand.
 SUFFIXES = ('.tar', '.tar.gz', '.tgz')
 _NAME = re.compile(r'sa_([0-9]{6})(\.tar|\.tar\.gz|\.tgz)?')
+_EMPTY = 'is empty'
 _HALF = re.compile(r'sa_[0-9]+\.(jpg|jpeg|json)', re.IGNORECASE)
 
 
@@ -78,8 +79,10 @@ def locate(
     """Finds each archive: extracted in `manual_dir`, else as a file there, else its link.
 
     An extracted archive is a folder `sa_000020` with members in it, at any depth; a file is
-    `sa_000020.tar` (`.tar.gz` and `.tgz` are accepted too). Whether links have expired is not
-    asked here, since finished archives need none: see `links.check_expiry`.
+    `sa_000020.tar` (`.tar.gz` and `.tgz` are accepted too). An empty file counts only where its
+    archive is nowhere else, and a symbolic link that leads nowhere never does; a warning says so.
+    Whether links have expired is not asked here, since finished archives need none: see
+    `links.check_expiry`.
 
     Args:
       manual_dir: local or remote folder; `None` for links alone.
@@ -92,8 +95,8 @@ def locate(
     Raises:
       ValueError: an archive of the selection is neither present nor listed, or there is none.
     """
-    present = _present(manual_dir)
     listed = links.archives if links is not None else {}
+    present = _present(manual_dir, listed)
     numbers = sorted({*present, *listed} if selection is None else set(selection))
     missing = [number for number in numbers if number not in present and number not in listed]
     if missing or not numbers:
@@ -112,8 +115,8 @@ def locate(
     ]
 
 
-def _present(manual_dir) -> dict[int, tuple[str, str]]:
-    """Kind and location of the archives in a folder, by number."""
+def _present(manual_dir, listed: Container[int]) -> dict[int, tuple[str, str]]:
+    """Kind and location of the archives in a folder, by number; `listed` ones have a link."""
     folder = open_path(manual_dir) if manual_dir is not None else None
     if folder is None or not folder.is_dir():
         return {}
@@ -133,9 +136,30 @@ def _present(manual_dir) -> dict[int, tuple[str, str]]:
                 )
             continue
         files = [places[s] for s in SUFFIXES if s in places and not open_path(places[s]).is_dir()]
-        if files:
-            present[number] = ('file', files[0])
+        if file := _choose(files, number in listed):
+            present[number] = ('file', file)
     return present
+
+
+def _choose(files: list[str], is_listed: bool) -> str | None:
+    """The first of the files of an archive that may hold it; an empty one for want of any other."""
+    defects = {file: _defect(file) for file in files}
+    usable = [file for file, defect in defects.items() if defect is None]
+    if not is_listed:
+        usable += [file for file, defect in defects.items() if defect == _EMPTY]
+    for file, defect in defects.items():
+        if defect is not None and file not in usable[:1]:
+            logging.warning('%s %s and is passed over.', file, defect)
+    return usable[0] if usable else None
+
+
+def _defect(file: str) -> str | None:
+    """Why a file cannot be an archive, as a link that leads nowhere; `None` if it may be one."""
+    try:
+        size, _ = size_and_time(open_path(file))
+    except OSError as error:
+        return f'cannot be read ({error.strerror or type(error).__name__})'
+    return None if size else _EMPTY
 
 
 def _has_members(folder: str) -> bool:

@@ -61,7 +61,10 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
             and reports each in `faults.jsonl` beside the dataset.
           decode_images: whether to decode every JPEG fully, besides checking its structure.
           shards_per_archive: how many shards the examples of one archive are spread over.
-          digests: path of a list of MD5 digests, in `md5sum`'s format, that archives have to match.
+          digests: path of a list of MD5 digests, in `md5sum`'s format, that archives have to match;
+            one that does not fails, or is left out with `on_error='skip'`. Without it, a digest
+            that differs from a published one is a warning, and that of a copy known to be corrupt
+            a fault. Extracted archives have no digest.
           **kwargs: `data_dir`, `config`, `version` and `file_format`, as in every TFDS builder.
 
         Raises:

@@ -20,7 +20,8 @@ from segment_anything_tfds.source.reasons import REASONS
 ID = 7
 JPEG = samples.jpeg(ID)
 H, W = samples.HEIGHT, samples.WIDTH
-NOT_OURS = {slug for slug, reason in REASONS.items() if reason.level in ('archive', 'run')} | {
+_ELSEWHERE = ('whole archive', 'archive', 'run')
+NOT_OURS = {slug for slug, reason in REASONS.items() if reason.level in _ELSEWHERE} | {
     'record_missing',
     'image_missing',
     'member_duplicate',

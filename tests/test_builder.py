@@ -14,7 +14,7 @@ from building import build, builder, digests, read, run_python
 from PIL import Image
 
 from segment_anything_tfds.prepare import build as build_lib
-from segment_anything_tfds.source import faults
+from segment_anything_tfds.source import checksums, faults
 
 
 @pytest.fixture(scope='module')
@@ -309,6 +309,66 @@ def test_digests_are_asked_of_archives_finished_before(tmp_path):
     (tmp_path / 'MD5SUMS').write_text(f'{"0" * 32}  sa_000000.tar\n')
     with pytest.raises(faults.DataError, match=r'1 of 2.*\n.*sa_000000.*got [0-9a-f]{32}'):
         build(manual, data, digests=str(tmp_path / 'MD5SUMS'))
+
+
+def _write_digests(path, manual_dir, wrong=()):
+    """A list of the digests of archives, of which some are not right."""
+    rows = []
+    for archive in sorted(manual_dir.glob('*.tar')):
+        good = hashlib.md5(archive.read_bytes()).hexdigest()
+        rows.append(f'{"0" * 32 if archive.name in wrong else good}  {archive.name}\n')
+    path.write_text(''.join(rows))
+    return str(path)
+
+
+def test_skip_leaves_out_an_archive_whose_digest_does_not_match(manual_dir, tmp_path):
+    mine = _write_digests(tmp_path / 'MD5SUMS', manual_dir, wrong=['sa_000001.tar'])
+    skipped = build(manual_dir, tmp_path, digests=mine, on_error='skip')
+    assert skipped.info.splits['train'].shard_lengths == [4, 0, 4]
+    assert skipped.info.metadata['skipped'] == {'archive_digest': 1}
+    assert len(read(skipped)) == 8
+    assert len(read(skipped, 'train[2shard:]')) == 4
+    fault = json.loads((skipped.data_path / 'faults.jsonl').read_text())
+    assert fault['archive'] == 'sa_000001' and fault['reason'] == 'archive_digest'
+
+
+@pytest.mark.parametrize('first', ['right', 'wrong'])
+def test_finished_archives_are_judged_by_the_list_of_today(
+    manual_dir, tmp_path, monkeypatch, first
+):
+    def full(*_):
+        raise OSError(28, 'No space left on device')
+
+    mine = tmp_path / 'MD5SUMS'
+    wrong = ['sa_000001.tar']
+    choices = {'digests': str(mine), 'on_error': 'skip'}
+    with monkeypatch.context() as patch, pytest.raises(OSError, match='No space'):
+        patch.setattr(build_lib.publish, 'publish', full)
+        _write_digests(mine, manual_dir, wrong if first == 'wrong' else ())
+        build(manual_dir, tmp_path, **choices)
+    _write_digests(mine, manual_dir, () if first == 'wrong' else wrong)
+    built = build(manual_dir, tmp_path, **choices)
+    assert built.info.metadata['archives_reused'] == 2
+    assert built.info.splits['train'].shard_lengths == [4, 4 if first == 'wrong' else 0, 4]
+
+
+def test_archive_with_a_known_digest_that_cannot_be_compared(tmp_path, caplog):
+    """Since it is extracted, or not read to its end."""
+    digest = checksums.load().digest('sa_000014')
+    (tmp_path / 'MD5SUMS').write_text(f'{digest}  sa_000014.tar\n')
+    folder = tmp_path / 'manual' / 'sa_000014'
+    folder.mkdir(parents=True)
+    for name, data in samples.members(1, 3).items():
+        (folder / name).write_bytes(data)
+    built = build(tmp_path / 'manual', tmp_path / 'a', digests=str(tmp_path / 'MD5SUMS'))
+    assert built.info.splits['train'].shard_lengths == [3]
+    assert 'Archives 14 are extracted, so there is no digest' in caplog.text
+
+    (tmp_path / 'other').mkdir()
+    samples.write_archive(tmp_path / 'other' / 'sa_000014.tar', samples.members(1, 3))
+    some = {'max_examples_per_split': 2}
+    built = build(tmp_path / 'other', tmp_path / 'b', download_config=some)
+    assert built.info.splits['train'].shard_lengths == [2]
 
 
 def test_symbolic_links_in_a_folder_are_not_passed_over(tmp_path):

@@ -130,6 +130,7 @@ def build_split(
         links_path=listed.path,
     )
     sources = archives.locate(manual_dir, listed, numbers)
+    _warn_of_missing_digests(sources, plan, options)
     plan.staging.create()
     with driver.hold(plan.staging, filename_template.data_dir) as runs:
         build = _Build(plan, listed, download_config, runs)
@@ -153,6 +154,18 @@ def _warn_of_ignored_settings(config: download.DownloadConfig) -> None:
     for name in _IGNORED_SETTINGS:
         if getattr(config, name, None) != getattr(defaults, name, None):
             logging.warning('`%s` is ignored: see the argument `shards_per_archive`.', name)
+
+
+def _warn_of_missing_digests(
+    sources: Sequence[archives.Source], plan: shard.Plan, options: Options
+) -> None:
+    extracted = [s.number for s in sources if s.kind == 'folder' and s.name in plan.checksums]
+    if options.digests and extracted:
+        logging.warning(
+            'Archives %s are extracted, so there is no digest of them to compare with %s.',
+            selection.format(extracted),
+            options.digests,
+        )
 
 
 class _Build:
@@ -223,8 +236,18 @@ class _Build:
             and sidecar.fingerprint == self._plan.fingerprint
             and sidecar.source == source.identity()
             and (self._plan.on_error == 'skip' or not sidecar.faults)
-            and (sidecar.md5 is not None or source.name not in self._plan.checksums)
+            and self._digest_is_judged(source, sidecar)
         )
+
+    def _digest_is_judged(self, source: archives.Source, sidecar: staging_lib.Sidecar) -> bool:
+        """Whether the sidecar says of the archive's digest what the lists say now."""
+        known = self._plan.checksums
+        if source.kind == 'folder' or self._plan.max_examples or source.name not in known:
+            return True  # there is no digest of it
+        if sidecar.md5 is None:
+            return False
+        rejected = known.check(source.name, sidecar.md5).level == 'error'
+        return rejected == (shard.DIGEST in sidecar.faults)
 
     def _is_settled(self, source: archives.Source) -> bool:
         """Whether another attempt at the archive would change nothing."""

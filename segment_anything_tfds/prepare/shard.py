@@ -12,6 +12,7 @@ from segment_anything_tfds.prepare import driver, fault_log, progress, serialize
 from segment_anything_tfds.prepare import staging as staging_lib
 from segment_anything_tfds.source import annotations, archives, checksums, faults, links
 
+DIGEST = 'archive_digest'
 _LAYOUT_VERSION = 1
 
 
@@ -128,7 +129,8 @@ def _write_shards(
         shard_examples = spread.write(
             plan.file_format, paths, _serialized_examples(reader, source, plan, log)
         )
-        _compare_digest(source, reader.md5, plan, log)
+        if not _is_digest_right(source, reader.md5, plan, log):
+            shard_examples = spread.write(plan.file_format, paths, [])
         _report_links(source, reader, log)
         if log.counts and plan.on_error == 'fail':
             raise _ArchiveFailed
@@ -155,16 +157,18 @@ def _report_links(
         log.add(faults.Fault(source.name, 'member_link', detail))
 
 
-def _compare_digest(
+def _is_digest_right(
     source: archives.Source, md5: str | None, plan: Plan, log: fault_log.FaultLog
-) -> None:
+) -> bool:
+    """Whether nothing that is certain speaks against the archive's digest."""
     if md5 is None:
-        return
+        return True
     verdict = plan.checksums.check(source.name, md5)
     if verdict.level == 'error':
-        log.add(faults.Fault(source.name, 'archive_digest', verdict.detail))
+        log.add(faults.Fault(source.name, DIGEST, verdict.detail))
     elif verdict.level == 'warning':
         logging.warning('%s', verdict.detail)
+    return verdict.level != 'error'
 
 
 def _with_link(source: archives.Source, plan: Plan) -> archives.Source:

@@ -10,8 +10,8 @@ class Reason:
     """What a reason means.
 
     Attributes:
-      level: what is left out: `'archive'` (the rest of it), `'image'` or `'annotation'`; or
-        `'run'`: the archive waits for the next run, in either mode.
+      level: what is left out: `'whole archive'`, `'archive'` (the rest of it), `'image'` or
+        `'annotation'`; or `'run'`: the archive waits for the next run, in either mode.
       description: the rule that was broken.
     """
 
@@ -33,8 +33,16 @@ REASONS: dict[str, Reason] = {
             'archive_truncated': 'The archive ends with its end marker.',
             'archive_corrupt': 'The compressed stream is whole, and its checksum right.',
             'archive_trailing_data': 'Nothing follows the end of the archive.',
-            'archive_digest': 'The MD5 of the archive is the one that is listed for it.',
             'archive_bomb': 'The compressed stream does not expand beyond measure.',
+        },
+    ),
+    **_table(
+        'whole archive',
+        {
+            'archive_digest': (
+                'The MD5 of the archive is the one in your list (`digests`), and not that of a copy'
+                ' that is known to be corrupt.'
+            )
         },
     ),
     **_table('run', {'unfinished': 'The archive could be fetched, and its shard be written.'}),
@@ -91,6 +99,7 @@ end lists them all. With `on_error='skip'` what has a fault is left out, written
 archive, member and annotation, and counted by its reason. An annotation is left out at the first
 rule that it breaks, in the order of this table."""
 _CONSEQUENCES = {
+    'whole archive': 'The whole archive is left out',
     'archive': 'The rest of the archive is left out',
     'image': 'The image is left out',
     'annotation': 'The annotation is left out',

@@ -7,8 +7,6 @@ holds one, not even in the chain of exceptions, and what `urllib3` logs is redac
 
 from __future__ import annotations
 
-import dataclasses
-import random
 import threading
 import time
 
@@ -16,40 +14,13 @@ import requests
 
 from segment_anything_tfds.source import _answers as answers
 from segment_anything_tfds.source._answers import Failure, FetchError, Remote
+from segment_anything_tfds.source._patience import Patience
 
 __all__ = ['FetchError', 'Patience', 'Remote', 'Transfer', 'head', 'open_stream']
 
 PIECE = 1 << 20  # bytes asked of the socket at once
 PROGRESS = 64 << 10  # bytes after which a transfer counts as going on again
 OVERLAP = 4 << 10  # bytes compared where a server starts anew instead of going on
-
-
-@dataclasses.dataclass(frozen=True)
-class Patience:
-    """How long to go on trying.
-
-    Attributes:
-      attempts: failures in a row, without `PROGRESS` in between, after which to give up.
-      first_delay: seconds before the second attempt; doubled each time, less a random part.
-      longest_delay: seconds that the delay grows to.
-      longest_wait: seconds that a server may ask for (`Retry-After`).
-      connect_timeout: seconds for a connection.
-      read_timeout: seconds without a byte after which a connection counts as broken.
-    """
-
-    attempts: int = 10
-    first_delay: float = 0.5
-    longest_delay: float = 60.0
-    longest_wait: float = 600.0
-    connect_timeout: float = 15.0
-    read_timeout: float = 60.0
-
-    def delay(self, failures: int, asked: float | None) -> float:
-        """Seconds to wait after so many failures in a row."""
-        if asked is not None:
-            return min(max(asked, 0.0), self.longest_wait)
-        full = min(self.first_delay * 2.0 ** min(failures - 1, 60), self.longest_delay)
-        return full * random.uniform(0.5, 1.0)
 
 
 class Transfer:

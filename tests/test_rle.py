@@ -104,6 +104,11 @@ def test_large_blobs_are_bit_for_bit_those_of_pycocotools():
     assert rle.encode(masks).numpy().tolist() == counts
 
 
+def test_chequered_masks():
+    masks = np.indices([3, 151, 203]).sum(0).astype(np.uint8) & 1
+    np.testing.assert_array_equal(decode(rle_cases.encode(masks), masks.shape[1:]), masks)
+
+
 def test_real_masks(shared_data):
     for size, counts in rle_cases.real(shared_data).items():
         for start in range(0, len(counts), 400):

@@ -1,5 +1,7 @@
 """Masks drawn straight at another size and in another geometry, against the reference."""
 
+from unittest import mock
+
 import harness
 import hypothesis as hp
 import hypothesis.strategies as st
@@ -9,13 +11,16 @@ import reference
 import rle_cases
 import tensorflow as tf
 
-from segment_anything_tfds.ops import rle
+from segment_anything_tfds.ops import _draw, rle
 
 SETTINGS = hp.settings(max_examples=60, deadline=None, derandomize=True)
 
 
-def compiled(method, window_dtype):
-    """`rle.decode_resized` for tensors of unknown shape, traced once."""
+WAYS = {'spans': 0, 'columns': 1 << 20}
+
+
+def compiled(method, window_dtype, way):
+    """`rle.decode_resized` for tensors of unknown shape, traced once; masks drawn in one way."""
     specs = [
         tf.TensorSpec([None], tf.string),
         tf.TensorSpec([None], tf.int64),
@@ -36,13 +41,17 @@ def compiled(method, window_dtype):
             flip=flip,
         )
 
-    return tf.function(call, input_signature=specs)
+    function = tf.function(call, input_signature=specs)
+    with mock.patch.object(_draw, 'PIXELS_A_CHANGE', WAYS[way]):
+        function.get_concrete_function()
+    return function
 
 
 COMPILED = {
-    (method, dtype): compiled(method, dtype)
+    (method, dtype, way): compiled(method, dtype, way)
     for method in ('nearest', 'area')
     for dtype in (tf.int32, tf.float64)
+    for way in (WAYS if method == 'nearest' else ['spans'])
 }
 
 
@@ -71,12 +80,14 @@ def test_any_geometry_equals_the_reference(whole, data):
     target, window, placement, flip = data.draw(geometries(whole))
     counts = tf.constant(rle_cases.encode(masks), tf.string)
     options = {'window': window, 'placement': placement, 'flip': flip}
-    for method, resize, atol in (
-        ('nearest', reference.resize_nearest, 0),
-        ('area', reference.resize_area, 1e-5),
+    dtype = tf.int32 if whole else tf.float64
+    arguments = [counts, masks.shape[1:], target, window, placement, flip]
+    for method, way, resize, atol in (
+        ('nearest', 'spans', reference.resize_nearest, 0),
+        ('nearest', 'columns', reference.resize_nearest, 0),
+        ('area', 'spans', reference.resize_area, 1e-5),
     ):
-        call = COMPILED[method, tf.int32 if whole else tf.float64]
-        got = call(counts, masks.shape[1:], target, window, placement, flip).numpy()
+        got = COMPILED[method, dtype, way](*arguments).numpy()
         assert got.shape == (len(masks), *target)
         for one, mask in zip(got, masks, strict=True):
             np.testing.assert_allclose(one, resize(mask, target, **options), rtol=0, atol=atol)
@@ -215,10 +226,10 @@ def test_static_faults(options, message):
 
 def test_saved_model_round_trip(tmp_path):
     module = tf.Module()
-    module.resize = COMPILED['nearest', tf.int32]
+    module.resize = COMPILED['nearest', tf.int32, 'spans']
     tf.saved_model.save(module, str(tmp_path))
     masks = rle_cases.blobs(3, (20, 30))
     counts = tf.constant(rle_cases.encode(masks))
     arguments = counts, [20, 30], [9, 9], [0, 0, 20, 30], [0, 0, 9, 9], False
     drawn = tf.saved_model.load(str(tmp_path)).resize(*arguments)
-    np.testing.assert_array_equal(drawn, COMPILED['nearest', tf.int32](*arguments))
+    np.testing.assert_array_equal(drawn, COMPILED['nearest', tf.int32, 'spans'](*arguments))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _runs, _view
+from segment_anything_tfds.ops import _ranges, _runs, _view
 
 
 class _Cells(NamedTuple):
@@ -48,7 +48,7 @@ def _cells(starts: tf.Tensor, ends: tf.Tensor, axis: _view.Axis) -> _Cells:
     high = tf.clip_by_value(axis.to_content(ends), low, content)
     first = tf.cast(tf.floor(low), tf.int32)
     limit = tf.where(high > low, tf.cast(tf.math.ceil(high), tf.int32), first)
-    owner, cell = _runs.expand(first, limit)
+    owner, cell = _ranges.expand(first, limit)
     edge = tf.cast(cell, tf.float64)
     covered = tf.minimum(tf.gather(high, owner), edge + 1) - tf.maximum(tf.gather(low, owner), edge)
     return _Cells(owner, cell, tf.cast(covered, tf.float32))

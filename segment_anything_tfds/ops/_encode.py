@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _checks, _runs, _text
+from segment_anything_tfds.ops import _checks, _ranges, _runs, _text
 
 
 def encode(masks: tf.Tensor) -> tf.Tensor:
@@ -77,7 +77,7 @@ def boundaries(
     places = tf.concat([tf.range(tf.size(rows, tf.int64)) + rows, splits[1:] - 1], 0)
     lasts = tf.fill([num_masks], tf.cast(pixels, tf.int64))
     ends = tf.scatter_nd(places[:, tf.newaxis], tf.concat([positions, lasts], 0), splits[-1:])
-    index = _runs.index_in_row(splits)
+    index = _ranges.index_in_row(tf.cast(sizes, tf.int32))
     before = tf.pad(ends, [[1, 0]])[:-1]
     lengths = tf.where(index > 0, ends - before, ends)
     two_before = tf.pad(lengths, [[2, 0]])[:-2]
@@ -91,7 +91,7 @@ def _write(numbers: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
     digits = 1 + tf.searchsorted(limits, magnitude, side='right')
     ragged = tf.raw_ops.RaggedRange(starts=0, limits=digits, deltas=1, Tsplits=tf.int64)
     digit, ends = ragged.rt_dense_values, ragged.rt_nested_splits
-    owner = _runs.row_ids(ends)
+    owner = _ranges.row_ids(ends)
     bits = tf.bitwise.right_shift(tf.gather(numbers, owner), tf.cast(5 * digit, tf.int64)) & 31
     more = digit + 1 < tf.gather(digits, owner)
     characters = tf.cast(bits, tf.int32) + tf.where(more, 48 + 32, 48)

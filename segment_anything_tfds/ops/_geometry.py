@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _arguments, _checks, _encode, _line, _runs
+from segment_anything_tfds.ops import _arguments, _checks, _encode, _ranges, _runs
 
 
 def flip(counts: tf.Tensor, size: tf.Tensor, *, axis: str = 'horizontal') -> tf.Tensor:
@@ -130,8 +130,8 @@ def _join(rows, columns, top, bottom, height, width, num_masks) -> tf.Tensor:
 
 def _reversed_within(groups: tf.Tensor) -> tf.Tensor:
     """Returns the indices that turn each group of equal, neighbouring, rising values around."""
-    before = _line.rank(groups, groups, side='left')
-    after = _line.rank(groups, groups, side='right')
+    before = _ranges.rank(groups, groups, side='left')
+    after = _ranges.rank(groups, groups, side='right')
     return before + after - 1 - tf.range(tf.size(groups, tf.int64))
 
 

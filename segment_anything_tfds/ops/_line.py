@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _measure, _runs
+from segment_anything_tfds.ops import _measure, _ranges, _runs
 
 
 class Line(NamedTuple):
@@ -50,24 +50,5 @@ def lay_out(
 
 def foreground_before(line: Line, positions: tf.Tensor) -> tf.Tensor:
     """Returns int64, like `positions`: foreground pixels on the line before each position."""
-    run = rank(line.starts, positions, side='right') - 1
+    run = _ranges.rank(line.starts, positions, side='right') - 1
     return tf.minimum(positions - tf.gather(line.gaps, run), tf.gather(line.after, run))
-
-
-def rank(values: tf.Tensor, queries: tf.Tensor, *, side: str) -> tf.Tensor:
-    """Counts, for each query, the sorted values that are less (`left`) or not greater (`right`).
-
-    As `tf.searchsorted`, which however fails on no queries in a graph.
-
-    Args:
-      values: [V], sorted.
-      queries: of any shape and the same dtype.
-      side: `'left'` or `'right'`.
-
-    Returns:
-      int64, like `queries`.
-    """
-    bound = tf.raw_ops.LowerBound if side == 'left' else tf.raw_ops.UpperBound
-    flat = tf.reshape(queries, [1, -1])
-    found = bound(sorted_inputs=values[tf.newaxis], values=flat, out_type=tf.int64)
-    return tf.reshape(found, tf.shape(queries))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _arguments, _checks, _line, _measure, _runs
+from segment_anything_tfds.ops import _arguments, _checks, _line, _measure, _ranges, _runs
 
 PORTION = 1 << 18  # runs walked together, so that their tensors take some 30 MB
 
@@ -198,8 +198,8 @@ def _intersections(line: _line.Line, num_a, num_b, height, *, symmetric=False) -
 def _walk(line: _line.Line, pairs: tf.Tensor, begin: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
     """Returns int64 [P], common pixels of each pair, which lie in positions [begin, stop)."""
     offsets = pairs * line.pixels
-    first = _line.rank(line.ends, offsets + begin[:, tf.newaxis], side='right')
-    after = _line.rank(line.starts, offsets + stop[:, tf.newaxis], side='left')
+    first = _ranges.rank(line.ends, offsets + begin[:, tf.newaxis], side='right')
+    after = _ranges.rank(line.starts, offsets + stop[:, tf.newaxis], side='left')
     swap = tf.less((after - first)[:, 1], (after - first)[:, 0])
     first = tf.where(swap, first[:, 1], first[:, 0])
     after = tf.where(swap, after[:, 1], after[:, 0])
@@ -207,7 +207,7 @@ def _walk(line: _line.Line, pairs: tf.Tensor, begin: tf.Tensor, stop: tf.Tensor)
     splits = tf.concat([[0], tf.cumsum(after - first)], 0)
 
     def portion(done, sums):
-        upto = _line.rank(splits, splits[done] + PORTION, side='right') - 1
+        upto = _ranges.rank(splits, splits[done] + PORTION, side='right') - 1
         upto = tf.minimum(tf.maximum(upto, done + 1), tf.size(shift, tf.int64))
         part = _walk_portion(line, first[done:upto], after[done:upto], shift[done:upto])
         return upto, tf.concat([sums, part], 0)
@@ -223,7 +223,7 @@ def _walk(line: _line.Line, pairs: tf.Tensor, begin: tf.Tensor, stop: tf.Tensor)
 def _walk_portion(line: _line.Line, first, after, shift) -> tf.Tensor:
     walked = tf.raw_ops.RaggedRange(starts=first, limits=after, deltas=tf.constant(1, tf.int64))
     runs, splits = walked.rt_dense_values, walked.rt_nested_splits
-    shift = tf.gather(shift, _runs.row_ids(splits))
+    shift = tf.gather(shift, _ranges.row_ids(splits))
     positions = tf.stack([tf.gather(line.starts, runs), tf.gather(line.ends, runs)]) + shift
     return _sums(_line.foreground_before(line, positions), splits)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _checks, _size, _text
+from segment_anything_tfds.ops import _checks, _ranges, _size, _text
 
 MAX_PIXELS = _size.MAX_PIXELS
 
@@ -41,10 +41,6 @@ class Runs(NamedTuple):
         """bool [T], whether the run is foreground and holds a pixel."""
         return tf.logical_and(tf.not_equal(self.index & 1, 0), self.lengths > 0)
 
-    def row_ids(self) -> tf.Tensor:
-        """int32 [T], the mask that each run belongs to."""
-        return row_ids(self.row_splits)
-
 
 class ForegroundRuns(NamedTuple):
     """The F foreground runs that hold a pixel, in order.
@@ -60,20 +56,13 @@ class ForegroundRuns(NamedTuple):
     ends: tf.Tensor
 
 
-def row_ids(row_splits: tf.Tensor) -> tf.Tensor:
-    """Returns int32 [T], the row of each value of a ragged tensor with these splits."""
-    steps = tf.math.unsorted_segment_sum(
-        tf.ones_like(row_splits[1:-1], tf.int32), row_splits[1:-1], row_splits[-1] + 1
-    )
-    return tf.cumsum(steps)[:-1]
-
-
 def foreground(runs: Runs) -> ForegroundRuns:
     """Keeps the runs that draw something."""
     kept = tf.where(runs.foreground)[:, 0]
     ends = tf.gather(runs.ends, kept)
     starts = ends - tf.gather(runs.lengths, kept)
-    return ForegroundRuns(tf.gather(runs.row_ids(), kept), starts, ends)
+    rows = _ranges.row_ids(_ranges.rank(kept, runs.row_splits, side='left'))
+    return ForegroundRuns(rows, starts, ends)
 
 
 class Masks(NamedTuple):
@@ -109,16 +98,10 @@ class Pieces(NamedTuple):
 def cut(found: ForegroundRuns, height: tf.Tensor) -> Pieces:
     """Cuts runs at the ends of columns."""
     height = tf.maximum(height, 1)
-    owners, columns = expand(found.starts // height, (found.ends - 1) // height + 1)
+    owners, columns = _ranges.expand(found.starts // height, (found.ends - 1) // height + 1)
     tops = tf.maximum(tf.gather(found.starts, owners) - columns * height, 0)
     bottoms = tf.minimum(tf.gather(found.ends, owners) - columns * height, height)
     return Pieces(tf.gather(found.rows, owners), columns, tops, bottoms)
-
-
-def expand(starts: tf.Tensor, limits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Counts from each start to before its limit: int32 owners, and values like `starts`."""
-    ragged = tf.raw_ops.RaggedRange(starts=starts, limits=limits, deltas=1, Tsplits=tf.int64)
-    return row_ids(ragged.rt_nested_splits), tf.ensure_shape(ragged.rt_dense_values, [None])
 
 
 def parse(counts: tf.Tensor, *, name: str) -> Runs:
@@ -136,11 +119,11 @@ def parse(counts: tf.Tensor, *, name: str) -> Runs:
     counts = _checks.vector(counts, tf.string, argument='counts', name=name)
     text = _text.join(counts, name)
     stops = tf.where(text.characters < 32)[:, 0]
-    digits = stops - tf.concat([[-1], stops[:-1]], 0)
-    row_splits = tf.searchsorted(stops, text.splits, out_type=tf.int64)
-    index = index_in_row(row_splits)
-    lengths = _undo_deltas(_text.numbers(text, stops, digits), index)
-    ends = _cumulative_in_row(lengths, index)
+    digits = tf.cast(stops - tf.concat([[-1], stops[:-1]], 0), tf.int32)
+    row_splits = _ranges.rank(stops, text.splits, side='left')
+    index = _ranges.index_in_row(_ranges.row_sizes(row_splits))
+    lengths = _undo_deltas(_text.numbers(text.characters, digits), index, row_splits)
+    ends = _cumulative_in_row(lengths, row_splits)
     checks = _parse_checks(text, digits, lengths, ends, row_splits)
     with tf.control_dependencies(_checks.first_fault(checks, name=name)):
         return Runs(
@@ -194,28 +177,27 @@ def row_ends(runs: Runs) -> tf.Tensor:
     return tf.where(empty, 0, ends)
 
 
-def index_in_row(row_splits: tf.Tensor) -> tf.Tensor:
-    """Returns int32 [T], the number of each value within its row."""
-    sizes = tf.cast(row_splits[1:] - row_splits[:-1], tf.int32)
-    return tf.raw_ops.RaggedRange(starts=0, limits=sizes, deltas=1).rt_dense_values
-
-
-def _undo_deltas(numbers: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+def _undo_deltas(numbers: tf.Tensor, index: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:
     """From the fourth run on, a number is the difference to the run two before it.
 
     So each mask has its first run, and two chains that start at its second and third run: running
     sums over every other number, less the sum before the chain's head.
     """
-    total = tf.size(numbers)
-    pairs = tf.reshape(tf.pad(numbers, [[2, total % 2]]), [-1, 2])
+    total, sizes = tf.size(numbers), _ranges.row_sizes(row_splits)
+    pairs = tf.reshape(tf.pad(numbers, [[2, 2 + total % 2]]), [-1, 2])
     sums = tf.reshape(tf.cumsum(pairs), [-1])
-    before_head = tf.range(total) - index + tf.minimum(index, 2 - (index & 1))
-    return sums[2 : total + 2] - tf.gather(sums, before_head)
+    before_second, before_third = (
+        _ranges.repeat(tf.gather(sums, row_splits[:-1] + offset), sizes) for offset in (1, 2)
+    )
+    before = tf.where(tf.equal(index & 1, 0), before_third, before_second)
+    return tf.where(tf.equal(index, 0), numbers, sums[2 : total + 2] - before)
 
 
-def _cumulative_in_row(lengths: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
-    sums = tf.cumsum(tf.pad(lengths, [[1, 0]]))
-    return sums[1:] - tf.gather(sums, tf.range(tf.size(lengths)) - index)
+def _cumulative_in_row(lengths: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:
+    limited = tf.clip_by_value(lengths, -MAX_PIXELS, MAX_PIXELS)  # for the sums not to overflow
+    sums = tf.cumsum(tf.pad(limited, [[1, 0]]))
+    before = tf.gather(sums, row_splits[:-1])
+    return sums[1:] - _ranges.repeat(before, _ranges.row_sizes(row_splits))
 
 
 def _parse_checks(text, digits, lengths, ends, row_splits):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _arguments, _line, _runs
+from segment_anything_tfds.ops import _arguments, _line, _ranges, _runs
 
 LABELS = ('foreground', 'background', 'boundary-far')
 RESOLUTION = 64  # columns and rows looked at for the point farthest from the boundary
@@ -89,10 +89,10 @@ def _uniform(line: _line.Line, bits: tf.Tensor, foreground: bool) -> tuple[tf.Te
     before, choices = before[:-1, tf.newaxis], (before[1:] - before[:-1])[:, tf.newaxis]
     rank = before + bits % tf.maximum(choices, 1)
     if foreground:
-        run = _line.rank(line.before, rank, side='right') - 1
+        run = _ranges.rank(line.before, rank, side='right') - 1
         position = tf.gather(line.starts, run) + rank - tf.gather(line.before, run)
     else:
-        run = _line.rank(line.gaps, rank, side='right') - 1
+        run = _ranges.rank(line.gaps, rank, side='right') - 1
         position = rank + tf.gather(line.after, run)
     return position - offset[:-1, tf.newaxis], tf.broadcast_to(choices > 0, tf.shape(bits))
 
@@ -144,7 +144,7 @@ def _vertical_distances(line, last, columns, rows, offset, height) -> tf.Tensor:
     """Returns float32 [row, column], pixels to the nearest one outside in the same column, or 0."""
     top = offset + columns * height
     position = top + rows[:, tf.newaxis]
-    run = _line.rank(line.starts, position, side='right') - 1
+    run = _ranges.rank(line.starts, position, side='right') - 1
     start = tf.maximum(tf.gather(line.starts, run), top)
     end = tf.minimum(tf.gather(line.ends, run), top + height)
     distance = tf.minimum(position - start + 1, end - position)

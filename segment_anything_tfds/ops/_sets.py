@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _checks, _encode, _line, _runs
+from segment_anything_tfds.ops import _checks, _encode, _ranges, _runs
 
 
 def union(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
@@ -106,13 +106,9 @@ def _boundaries(found: _runs.ForegroundRuns, stride: tf.Tensor) -> tf.Tensor:
 
 def _merge(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Merges sorted boundaries; returns them, and whether a, and b, are inside after each."""
-    slots_a = tf.range(tf.size(a, tf.int64)) + _line.rank(b, a, side='left')
-    slots_b = tf.range(tf.size(b, tf.int64)) + _line.rank(a, b, side='right')
-    slots = tf.concat([slots_a, slots_b], 0)[:, tf.newaxis]
-    keys = tf.scatter_nd(slots, tf.concat([a, b], 0), tf.shape(slots, tf.int64)[:1])
-    from_a = tf.scatter_nd(
-        slots_a[:, tf.newaxis], tf.ones_like(slots_a), tf.shape(slots, tf.int64)[:1]
-    )
+    places = _ranges.merged_places(a, b)
+    keys = tf.dynamic_stitch(places, [a, b])
+    from_a = tf.dynamic_stitch(places, [tf.ones_like(a), tf.zeros_like(b)])
     passed_a = tf.cumsum(from_a)
     passed_b = tf.range(1, tf.size(keys, tf.int64) + 1) - passed_a
     return keys, tf.equal(passed_a & 1, 1), tf.equal(passed_b & 1, 1)

@@ -54,18 +54,17 @@ class View(NamedTuple):
 
 
 def limit_output(num_masks, target, itemsize: int, *, name: str) -> list[tf.Operation]:
-    """Checks that N × h × w values fit `MAX_OUTPUT` and each mask fits `MAX_PIXELS`."""
+    """Checks that N × h × w values fit `MAX_OUTPUT`, and a mask and all columns `MAX_PIXELS`."""
     target = tf.cast(target, tf.int64)
     height, width = tf.unstack(tf.clip_by_value(target, 0, _runs.MAX_PIXELS))
-    pixels = tf.minimum(height * width, _runs.MAX_PIXELS)
-    fits = (height * width <= _runs.MAX_PIXELS) & (
-        pixels <= MAX_OUTPUT // itemsize // tf.maximum(tf.cast(num_masks, tf.int64), 1)
-    )
+    divisor = tf.maximum(tf.cast(num_masks, tf.int64), 1)
+    fits = (height * width <= _runs.MAX_PIXELS) & (width < _runs.MAX_PIXELS // divisor)
+    fits &= tf.minimum(height * width, _runs.MAX_PIXELS) <= MAX_OUTPUT // itemsize // divisor
 
     def describe():
         return tf.strings.format(
-            'expected a result of at most {} bytes, {} pixels a mask; got {} masks of {} at {} '
-            'bytes a pixel. Draw fewer masks at a time, or smaller.',
+            'expected a result of at most {} bytes, {} pixels a mask and as many columns in all; '
+            'got {} masks of {} at {} bytes a pixel. Draw fewer masks at a time, or smaller.',
             [
                 tf.constant(MAX_OUTPUT, tf.int64),
                 tf.constant(_runs.MAX_PIXELS),

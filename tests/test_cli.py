@@ -5,6 +5,7 @@ import doctest
 import json
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import time
@@ -17,6 +18,7 @@ import samples
 from PIL import Image
 
 from segment_anything_tfds.cli import bars, main, terminal
+from segment_anything_tfds.source import fetch
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 DUMMY_DATA = REPO / 'dummy_data'
@@ -131,6 +133,114 @@ def test_exit_codes(monkeypatch, capsys, error, code):
     assert _run(capsys, 'links', 'file')[0] == code
 
 
+@pytest.mark.parametrize('args', [['links', 'a', '--limit-rate'], ['verify', '--on-error']])
+def test_other_options_are_still_refused(args, capsys):
+    assert _run(capsys, *args)[0] == 2
+
+
+@pytest.mark.parametrize(
+    ('arg', 'spelled'),
+    [
+        ('--limit-rate', '--limit_rate'),
+        ('--on-error=a-b', '--on_error=a-b'),
+        ('--accept_license', '--accept_license'),
+        ('--json', '--json'),
+        ('--', '--'),
+        ('-h', '-h'),
+        ('a-b', 'a-b'),
+    ],
+)
+def test_words_of_options_are_joined_by_either(arg, spelled):
+    assert main._spelled(arg) == spelled
+
+
+def test_errors_of_the_program_itself_are_not_hidden(monkeypatch, capsys):
+    monkeypatch.setattr(main._load('links'), 'run', lambda args: {}['mistake'])
+    with pytest.raises(KeyError, match='mistake'):
+        _run(capsys, 'links', 'file')
+
+
+@pytest.mark.parametrize(
+    ('name', 'extra'), [('matplotlib', 'report'), ('keras_hub', 'training'), ('numpy', None)]
+)
+def test_missing_packages_are_named_with_their_extra(monkeypatch, capsys, name, extra):
+    def fail(args):
+        raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+    monkeypatch.setattr(main._load('links'), 'run', fail)
+    if extra is None:
+        with pytest.raises(ModuleNotFoundError):
+            _run(capsys, 'links', 'file')
+        return
+    code, printed = _run(capsys, 'links', 'file')
+    assert code == 2 and f"pip install 'segment-anything-tfds[{extra}]'" in printed.err
+
+
+def test_plots_are_refused_before_anything_is_counted(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, 'matplotlib', None)
+    code, printed = _run(capsys, 'stats', DUMMY_DATA, '--png', 'x.png')
+    assert code == 2 and 'segment-anything-tfds[report]' in printed.err
+
+
+def test_errors_of_tensorflow_are_errors_of_the_data(monkeypatch, capsys):
+    import tensorflow as tf
+
+    def fail(args):
+        raise tf.errors.DataLossError(None, None, 'corrupted record at 12')
+
+    monkeypatch.setattr(main._load('links'), 'run', fail)
+    code, printed = _run(capsys, 'links', 'file')
+    assert code == 1 and printed.err == 'sa1b links: corrupted record at 12\n'
+
+
+@pytest.mark.parametrize(('command', 'goes_on'), [('download', True), ('verify', False)])
+def test_interrupt_promises_only_what_holds(monkeypatch, capsys, command, goes_on):
+    def interrupt(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(main._load(command), 'run', interrupt)
+    code, printed = _run(capsys, command, 'x')
+    assert code == 130 and ('goes on from here' in printed.err) == goes_on
+
+
+def _start(*args, encoding='utf-8:strict'):
+    environment = dict(os.environ, PYTHONPATH=str(REPO), PYTHONIOENCODING=encoding)
+    command = [sys.executable, '-m', 'segment_anything_tfds', *map(os.fspath, args)]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+
+
+def _interrupt_while_it_reads(process, fifo):
+    """The first archive is a pipe: the command waits in it until the test says how to go on."""
+    with open(fifo, 'wb') as file:  # opened once the command reads from it
+        file.write(b'\x1f\x8b\x08')
+        file.flush()
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate()
+    return out.decode(), error.decode()
+
+
+@pytest.mark.parametrize(
+    'args',
+    [
+        ['export', 'IN', '--format', 'folders', '--out', 'OUT'],
+        ['preview', 'IN', '--png', 'OUT'],
+        ['stats', 'IN'],
+        ['evaluate', 'IN', '--against', 'IN'],
+    ],
+)
+def test_interrupt_ends_quietly(tmp_path, args):
+    fifo, out = tmp_path / 'sa_000020.tar', tmp_path / 'out'
+    os.mkfifo(fifo)
+    places = {'IN': fifo, 'OUT': out}
+    process = _start(*(places.get(arg, arg) for arg in args))
+    printed, error = _interrupt_while_it_reads(process, fifo)
+    assert process.returncode == 130 and printed == ''
+    assert error.splitlines()[-1] == 'interrupted' and 'Traceback' not in error
+    assert not out.exists() and not out.with_name('out.incomplete').exists()
+
+
 def test_closed_pipe_is_no_error(tmp_path):
     rows = [f'sa_{n:06d}.tar\thttps://a.b/c?oe=7F000000' for n in range(1000)]
     links = _links_file(tmp_path, '\n'.join(rows))
@@ -234,6 +344,18 @@ def test_links_asks_for_sizes(tmp_path, capsys):
         assert fault_server.SECRET not in printed.out
 
 
+def test_links_ask_a_dead_server_for_a_few_sizes_only(tmp_path, capsys, monkeypatch):
+    with fault_server.FaultServer() as server:
+        rows = [f'sa_{n:06d}.tar\t{server.url("a")}' for n in range(200)]
+    asked = []
+    real = fetch.head
+    monkeypatch.setattr(fetch, 'head', lambda url, **kw: asked.append(1) or real(url, **kw))
+    code, printed = _run(capsys, 'links', _links_file(tmp_path, '\n'.join(rows)), '--sizes')
+    assert code == 0 and '0 B in 0 archives' in printed.out
+    assert '200 of unknown size' in printed.out and 'Connection refused' in printed.out
+    assert len(asked) < 60 and fault_server.SECRET not in printed.out
+
+
 @pytest.mark.parametrize(
     ('text', 'message'),
     [('', 'got an empty file'), ('<html>', 'a web page'), ('sa_000001.tar a b', 'got 3')],
@@ -311,6 +433,37 @@ def test_stats_writes_plots_and_counts_faults(tmp_path, capsys):
     assert code == 0 and 'left out: 1 json_invalid' in printed.out
     assert Image.open(tmp_path / 'a.png').width > 1000
     assert '<b>2</b>images' in (tmp_path / 'a.html').read_text()
+
+
+def test_image_counts_more_than_limit(tmp_path, capsys):
+    samples.write_archives(tmp_path, 1)
+    args = ['--image', '3', '--image', '4', '--limit', '1', '--png', tmp_path / 'a.png']
+    code, printed = _run(capsys, 'preview', tmp_path, *args)
+    assert code == 0 and '2 images' in printed.err
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='file names are bytes on Linux')
+@pytest.mark.parametrize(
+    'args', [['verify', '--json'], ['verify'], ['stats', '--html'], ['preview', '--html']]
+)
+def test_file_names_that_are_no_unicode(tmp_path, args):
+    name = os.fsencode(tmp_path) + b'/caf\xe9.tar'
+    with open(name, 'wb') as file:
+        file.write((DUMMY_DATA / 'sa_000000.tar').read_bytes())
+    page = [tmp_path / 'page.html'] if args[-1] == '--html' else []
+    process = _start(args[0], name, *args[1:], *page)
+    out, error = process.communicate()
+    assert process.returncode == 0, error
+    if args == ['verify', '--json']:
+        assert json.loads(out)[0]['archive'] == 'caf\udce9'
+    assert not page or '<html' in page[0].read_text('utf-8')
+
+
+def test_merge_names_the_file(tmp_path, capsys):
+    for text in ('{', '{"images": 1}'):
+        (tmp_path / 'part.json').write_text(text)
+        code, printed = _run(capsys, 'stats', '--merge', tmp_path / 'part.json')
+        assert code == 1 and f'writes in {tmp_path / "part.json"}; got' in printed.err
 
 
 def test_stats_needs_something(capsys):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import pathlib
+import sys
 
 from segment_anything_tfds.cli import reading, terminal
+from segment_anything_tfds.source import inputs
 
 HELP = """\
 judge a Keras model, predicted masks, or another set of annotations
@@ -31,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--results', type=pathlib.Path, metavar='FILE', help='masks as COCO results JSON'
     )
     what.add_argument('--against', metavar='PATH', help='other annotations, as PATH')
-    parser.add_argument('--split', default='train', help='of the dataset (default: %(default)s)')
+    parser.add_argument(
+        '--split', default='train', help='of the dataset, with --model (default: %(default)s)'
+    )
     parser.add_argument(
         '--clicks', default='1,3,5', metavar='LIST', help='numbers of clicks (default: %(default)s)'
     )
@@ -58,16 +62,20 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _judge_masks(args: argparse.Namespace) -> dict:
+    import tqdm
+
     from segment_anything_tfds.training import evaluate
 
     skipped = reading.Skipped(args.on_error)
     truth = map(_to_masks, reading.records(args, skipped))
     if args.results is not None:
         other = evaluate.from_coco_results(args.results)
-    else:
-        others = argparse.Namespace(**{**vars(args), 'paths': [args.against], 'limit': None})
+    else:  # all of it: what is chosen is chosen by the truth
+        everything = {'paths': [args.against], 'archives': None, 'filter': None, 'limit': None}
+        others = argparse.Namespace(**{**vars(args), **everything})
         other = map(_to_masks, reading.records(others, skipped))
-    found = evaluate.compare(truth, other)
+    with tqdm.tqdm(truth, unit=' images', total=args.limit, disable=None, leave=False) as truth:
+        found = evaluate.compare(truth, other)
     skipped.report()
     return found
 
@@ -86,17 +94,16 @@ def _to_masks(record):
 
 
 def _judge_model(args: argparse.Namespace) -> dict:
+    shards, clicks = _shards(args), _parse_clicks(args.clicks)
     import keras
+    import keras_hub  # noqa: F401  (registers the layers of a SAM)
     import tensorflow_datasets as tfds
+    import tqdm
 
     from segment_anything_tfds import training
     from segment_anything_tfds.training import evaluate
+    from segment_anything_tfds.training import model as model_lib  # noqa: F401  (registers it)
 
-    if len(args.paths) != 1 or not (pathlib.Path(args.paths[0]) / 'dataset_info.json').exists():
-        raise terminal.UsageError(
-            f'--model: expected one PATH, the folder of a prepared dataset; got {args.paths}'
-        )
-    clicks = _parse_clicks(args.clicks)
     model = keras.saving.load_model(args.model)
     backbone = getattr(model, 'backbone', None)
     if backbone is None:
@@ -113,15 +120,34 @@ def _judge_model(args: argparse.Namespace) -> dict:
         box_probability=1.0,
         box_jitter=0.0,
     )
-    builder = tfds.builder_from_directory(args.paths[0])
-    dataset = builder.as_dataset(
-        split=args.split,
+    dataset = tfds.builder_from_directory(shards[0].folder).as_dataset(
+        split='+'.join(f'{shard.split}[{shard.index}shard]' for shard in shards),
         decoders=recipe.decoders,
         read_config=tfds.ReadConfig(try_autocache=False),
     )
-    dataset = dataset.take(args.limit or -1)
-    batches = recipe.batches(dataset, args.batch_size, seed=0)
-    return evaluate.evaluate_model(model, batches, clicks=clicks)
+    batches = recipe.batches(dataset.take(args.limit or -1), args.batch_size, seed=0)
+    images = min(sum(shard.examples for shard in shards), args.limit or sys.maxsize)
+    with tqdm.tqdm(total=images, unit=' images', disable=None, leave=False) as bar:
+        return evaluate.evaluate_model(model, batches, clicks=clicks, progress=bar.update)
+
+
+def _shards(args: argparse.Namespace) -> list[inputs.Shard]:
+    """The shards of the one prepared dataset that the arguments name."""
+    if args.filter:
+        raise terminal.UsageError(
+            '--filter: expected --results or --against beside it; got --model. Leave it out.'
+        )
+    found = reading.find(args) if len(args.paths) == 1 else []
+    shards = [unit for unit in found if isinstance(unit, inputs.Shard)]
+    if not shards:
+        raise terminal.UsageError(
+            f'--model: expected one PATH, the folder of a prepared dataset; got {args.paths}'
+        )
+    chosen = [shard for shard in shards if shard.split == args.split]
+    if not chosen:
+        splits = ', '.join(sorted({shard.split for shard in shards}))
+        raise terminal.UsageError(f'--split: expected one of {splits}; got {args.split}')
+    return chosen
 
 
 def _parse_clicks(text: str) -> tuple[int, ...]:

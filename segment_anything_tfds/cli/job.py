@@ -7,9 +7,8 @@ import pathlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent import futures
 
-from segment_anything_tfds.cli import fleet, terminal
+from segment_anything_tfds.cli import fleet, sizes, terminal
 from segment_anything_tfds.source import download, extract, fetch, links, locations
 
 _HEADROOM = 1 << 30  # bytes of the disk that stay free
@@ -27,12 +26,16 @@ class Job:
         """Does what is missing of all archives, several at a time."""
         chosen = [listed.archives[number] for number in numbers]
         todo = [link for link in chosen if not self.is_done(link.name)]
-        links.check_expiry(listed, [link.number for link in todo])
-        sizes = _ask_sizes(todo)
-        done = {link.number: download.part_size(self._args.to, link.name) for link in todo}
-        needed = sum(sizes.values()) - sum(done.values())
-        _check_room(self._args.to, 2 * needed if self._args.extract else needed)
-        outcomes = fleet.Fleet(self.work, self._args.jobs, self.stop).run(todo, sizes, done)
+        there = {link.number: size for link in todo if (size := self.present(link.name).bytes)}
+        absent = [link for link in todo if link.number not in there]
+        links.check_expiry(listed, [link.number for link in absent])
+        asked = sizes.ask(absent).items()
+        known = there | {number: size for number, size in asked if isinstance(size, int)}
+        parts = {link.number: download.part_size(self._args.to, link.name) for link in absent}
+        done = there | parts
+        needed = sum(known.values()) - sum(done.values())
+        _check_room(self._args.to, needed + sum(known.values()) * bool(self._args.extract))
+        outcomes = fleet.Fleet(self.work, self._args.jobs, self.stop).run(todo, known, done)
         return outcomes + [self.present(link.name) for link in chosen if link not in todo]
 
     def is_done(self, name: str) -> bool:
@@ -98,21 +101,6 @@ class Job:
     def _heed_stop(self, size: int) -> None:
         if self.stop.is_set():
             raise fetch.FetchError('The archive is whole, but not extracted.', 'stopped')
-
-
-def _ask_sizes(todo: Sequence[links.Link]) -> dict[int, int]:
-    """Sizes of archives by number, as far as the server tells them."""
-    patience = fetch.Patience(attempts=2)
-
-    def ask(link: links.Link) -> int | None:
-        try:
-            return fetch.head(link.url, name=link.name, patience=patience).size
-        except fetch.FetchError:
-            return None  # the download itself will say what is wrong
-
-    with futures.ThreadPoolExecutor(16) as pool:
-        sizes = list(pool.map(ask, todo))
-    return {link.number: size for link, size in zip(todo, sizes, strict=True) if size is not None}
 
 
 def _check_room(folder: pathlib.Path, needed: int) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import argparse
 import datetime
-from concurrent import futures
 
-from segment_anything_tfds.cli import terminal
+from segment_anything_tfds.cli import sizes, terminal
 from segment_anything_tfds.source import links, selection
 
 HELP = """\
@@ -19,7 +18,6 @@ Signed links live for some weeks. Whoever has one can download, so none is ever 
 The exit code is 1 where links have expired.
 """
 ALL_ARCHIVES = range(1000)
-_CONNECTIONS = 16
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     numbers = terminal.chosen(args.archives, listed.archives, listed.path)
     report = _describe(listed, numbers)
     if args.sizes:
-        report['sizes'] = _ask_sizes(listed, numbers)
+        report['sizes'] = _describe_sizes(sizes.ask([listed.archives[n] for n in numbers]))
     if args.json:
         terminal.show(report)
     else:
@@ -69,23 +67,14 @@ def _describe(listed: links.Links, numbers: tuple[int, ...]) -> dict:
     }
 
 
-def _ask_sizes(listed: links.Links, numbers: tuple[int, ...]) -> dict:
+def _describe_sizes(answers: dict[int, int | str]) -> dict:
     """Sizes by archive; those that the server does not tell, with the reason."""
-    from segment_anything_tfds.source import fetch
-
-    def ask(number: int):
-        link = listed.archives[number]
-        try:
-            return link.name, fetch.head(link.url, name=link.name).size, 'the server does not say'
-        except fetch.FetchError as error:
-            return link.name, None, str(error)
-
-    with futures.ThreadPoolExecutor(_CONNECTIONS) as pool:
-        answers = list(pool.map(ask, numbers))
+    by_name = {selection.archive_name(number): answer for number, answer in answers.items()}
+    known = {name: size for name, size in by_name.items() if isinstance(size, int)}
     return {
-        'total': sum(size or 0 for _, size, _ in answers),
-        'by_archive': {name: size for name, size, _ in answers if size is not None},
-        'unknown': {name: why for name, size, why in answers if size is None},
+        'total': sum(known.values()),
+        'by_archive': known,
+        'unknown': {name: why for name, why in by_name.items() if name not in known},
     }
 
 
@@ -96,13 +85,13 @@ def _print(report: dict) -> None:
         ['other rows', ', '.join(row['name'] for row in report['other_rows']) or 'none'],
         ['expiry', _expiry(report)],
     ]
-    if sizes := report.get('sizes'):
-        known = len(sizes['by_archive'])
-        rows.append(['size', f'{terminal.human_bytes(sizes["total"])} in {known} archives'])
-        if sizes['unknown']:
-            name, why = next(iter(sizes['unknown'].items()))
+    if found := report.get('sizes'):
+        known = len(found['by_archive'])
+        rows.append(['size', f'{terminal.human_bytes(found["total"])} in {known} archives'])
+        if found['unknown']:
+            name, why = next(iter(found['unknown'].items()))
             rows.append(
-                ['', f'{len(sizes["unknown"])} of unknown size, the first is {name}: {why}']
+                ['', f'{len(found["unknown"])} of unknown size, the first is {name}: {why}']
             )
     width = max(len(name) for name, _ in rows)
     for name, text in rows:

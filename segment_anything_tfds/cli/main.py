@@ -14,6 +14,7 @@ from segment_anything_tfds.cli import terminal
 
 COMMANDS = ('links', 'download', 'verify', 'preview', 'stats', 'export', 'evaluate', 'demo')
 DONE, BAD_DATA, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
+_EXTRAS = {'keras_hub': 'training', 'matplotlib': 'report'}  # what `install_requires` has not
 
 _DESCRIPTION = """\
 SA-1B, the Segment Anything dataset: get it, check it, look at it, hand it on.
@@ -28,6 +29,7 @@ Ask for the links file at https://ai.meta.com/datasets/segment-anything-download
 _EPILOG = """\
 exit codes: 0 done, 1 something is wrong with the data, 2 wrong usage, 130 interrupted.
 `sa1b COMMAND --help` explains a command. `--json` prints what a program can read.
+Options may be spelled with - or _ between words.
 """
 
 
@@ -40,26 +42,58 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
       The exit code: 0 done, 1 data, 2 usage, 130 interrupted.
     """
-    argv = list(sys.argv[1:] if argv is None else argv)
+    argv = [_spelled(arg) for arg in (sys.argv[1:] if argv is None else argv)]
     parser = make_parser(argv)
     try:
         args = parser.parse_args(argv)
     except SystemExit as end:
         return end.code or DONE
+    terminal.accept_any_text()
     try:
-        return args.run(args)
+        code = args.run(args)
+        print(end='', flush=True)  # a pipe that was closed shows here, not after the end
     except KeyboardInterrupt:
-        terminal.say('interrupted; the same command goes on from here')
+        goes_on = '; the same command goes on from here' if args.command == 'download' else ''
+        terminal.say(f'interrupted{goes_on}')
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return DONE
-    except (terminal.UsageError, FileNotFoundError, NotADirectoryError) as error:
-        terminal.complain(f'sa1b {args.command}: {error}')
+    except Exception as error:
+        code = _exit_code(error)
+        if code is None:
+            raise
+        terminal.complain(f'sa1b {args.command}: {_explain(error)}')
+    return code
+
+
+def _spelled(arg: str) -> str:
+    """`--limit-rate` is `--limit_rate`; the values of options stay as they are."""
+    name, equals, value = arg.partition('=')
+    return (
+        name.replace('-', '_').replace('__', '--', 1) + equals + value if arg[:2] == '--' else arg
+    )
+
+
+def _exit_code(error: Exception) -> int | None:
+    """What an error means to who called; `None` for a mistake in the program."""
+    if isinstance(error, (terminal.UsageError, FileNotFoundError, NotADirectoryError)):
         return BAD_USAGE
-    except (ValueError, OSError, RuntimeError) as error:
-        terminal.complain(f'sa1b {args.command}: {error}')
-        return BAD_DATA
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        return BAD_USAGE
+    tensorflow = sys.modules.get('tensorflow')
+    in_graph = (tensorflow.errors.OpError,) if tensorflow else ()
+    return BAD_DATA if isinstance(error, (ValueError, OSError, RuntimeError, *in_graph)) else None
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        extra = _EXTRAS[error.name]
+        return (
+            f'expected the package {error.name}; got none. '
+            f"Install it with: pip install 'segment-anything-tfds[{extra}]'"
+        )
+    return getattr(error, 'message', None) or str(error)
 
 
 def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:

@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if args.png is not None:
         _write(args.png, _picture(records, args))
     if args.html is not None:
-        _write(args.html, _page(records).encode())
+        _write(args.html, _page(records).encode(errors='backslashreplace'))
     skipped.report()
     for path in filter(None, (args.png, args.html)):
         terminal.say(f'{len(records)} image{"s" if len(records) > 1 else ""}: {path}')
@@ -63,8 +63,7 @@ def run(args: argparse.Namespace) -> int:
 def _choose(args: argparse.Namespace, skipped: reading.Skipped) -> list:
     """The records to show; at most `--limit`, or those that `--image` names."""
     wanted = {_stem(text) for text in args.image or ()}
-    if args.limit is None and not wanted:
-        args.limit = _LIMIT
+    args.limit = None if wanted else args.limit or _LIMIT
     chosen = []
     for record in reading.records(args, skipped):
         if wanted and record.stem not in wanted:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import logging
 import pathlib
+import signal
 import tempfile
+import threading
+from collections.abc import Iterator
 
 from segment_anything_tfds.cli import reading, terminal
 
@@ -62,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
 
     if not args.paths and not args.merge:
         raise terminal.UsageError('expected PATH or --merge FILE; got neither')
+    if args.png is not None or args.html is not None:
+        importlib.import_module('matplotlib')  # where it is missing, that is said first
     parts = [_read(path) for path in args.merge]
     if args.paths:
         parts.append(_count(args))
@@ -79,7 +86,12 @@ def run(args: argparse.Namespace) -> int:
 def _read(path: str):
     from segment_anything_tfds.report import stats
 
-    return stats.Statistics.from_json(json.loads(pathlib.Path(path).read_text(encoding='utf-8')))
+    try:
+        return stats.Statistics.from_json(json.loads(pathlib.Path(path).read_bytes()))
+    except ValueError as error:
+        raise ValueError(
+            f'--merge: expected what `sa1b stats --out` writes in {path}; got: {error}'
+        ) from None
 
 
 def _count(args: argparse.Namespace):
@@ -89,9 +101,34 @@ def _count(args: argparse.Namespace):
     from segment_anything_tfds.report import counting
 
     logging.disable(logging.NOTSET)
-    with tempfile.TemporaryDirectory() as folder, runner.quiet():
+    with tempfile.TemporaryDirectory() as folder, runner.quiet(), _interruptible():
         path = args.out or f'{folder}/stats.json'
         return counting.run(units, count_unit, runner.pipeline(options=_beam_options(args)), path)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Gives back the `KeyboardInterrupt` that Beam logs and wraps like any other error."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupted = threading.Event()
+
+    def interrupt(*_):
+        interrupted.set()
+        logging.disable(logging.CRITICAL)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception:
+        if interrupted.is_set():
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+        logging.disable(logging.NOTSET)
 
 
 def count_unit(unit):
@@ -135,7 +172,7 @@ def _write(statistics, args: argparse.Namespace) -> None:
     if args.html is not None:
         title = ', '.join([*args.paths, *args.merge])
         title += f'; archives {args.archives}' if args.archives else ''
-        _save(args.html, plots.to_html(statistics, title).encode())
+        _save(args.html, plots.to_html(statistics, title).encode(errors='backslashreplace'))
 
 
 def _save(path: pathlib.Path, data: bytes) -> None:

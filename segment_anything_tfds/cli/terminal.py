@@ -7,6 +7,7 @@ only where that is a terminal.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import math
 import os
@@ -53,6 +54,15 @@ def chosen(text: str | None, known: Collection[int], where: str) -> tuple[int, .
             'which it does not.'
         )
     return numbers
+
+
+def accept_any_text() -> None:
+    """Has the standard output take what it cannot encode, such as a file name that is no UTF-8.
+
+    What is left out of the encoding is written as an escape of JSON's, so JSON stays JSON.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors='backslashreplace')
 
 
 def say(text: str) -> None:

@@ -8,6 +8,7 @@ import json
 import multiprocessing
 import os
 import pathlib
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent import futures
 
@@ -26,7 +27,7 @@ record's keys and values, run lengths, areas, boxes; digests where any are known
 An archive is good, doubtful (another number of pairs than SA-1B's 11,186; a digest that differs
 from one that others published) or bad. The exit code is 1 where any is bad.
 """
-_counter = None
+_counter = _stop = None  # shared by the processes of one run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--jobs',
         type=terminal.positive_int,
-        default=os.cpu_count(),
+        default=os.cpu_count() or 1,
         metavar='N',
         help='archives at a time (default: one for each processor)',
     )
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
             'expected archives or extracted folders; got a prepared dataset. '
             'Its shards have checksums of their own.'
         )
-    checksums.load(_lists(args))  # what is wrong with a list is said before the work begins
+    _check_places(args)
     reports = []
     for report in _verify_all(units, args):
         reports.append(report)
@@ -83,6 +84,17 @@ def run(args: argparse.Namespace) -> int:
     return 1 if any(report.state in bad for report in reports) else 0
 
 
+def _check_places(args: argparse.Namespace) -> None:
+    """Says what is wrong with lists and folders before the work begins."""
+    from segment_anything_tfds.source import checksums
+
+    checksums.load(_lists(args))
+    if args.record and os.path.exists(args.record):
+        checksums.read(args.record)
+    for path in filter(None, (args.record, args.report)):
+        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
 def _lists(args: argparse.Namespace) -> list[str]:
     return [args.digests] if args.digests else []
 
@@ -91,7 +103,8 @@ def _verify_all(units: Sequence, args: argparse.Namespace) -> Iterator:
     """Reports, in order, from several processes."""
     import tqdm
 
-    counter = multiprocessing.get_context('spawn').Value('Q', 0)
+    spawn = multiprocessing.get_context('spawn')
+    counter, stop = spawn.Value('Q', 0), spawn.Event()
     options = {'lists': _lists(args), 'decode': args.decode, 'expected': args.expected}
     with (
         tqdm.tqdm(
@@ -99,9 +112,9 @@ def _verify_all(units: Sequence, args: argparse.Namespace) -> Iterator:
         ) as bar,
         futures.ProcessPoolExecutor(
             min(args.jobs, len(units)),
-            mp_context=multiprocessing.get_context('spawn'),
+            mp_context=spawn,
             initializer=_share,
-            initargs=(counter,),
+            initargs=(counter, stop),
         ) as pool,
     ):
         running = [pool.submit(verify_one, unit, **options) for unit in units]
@@ -112,16 +125,21 @@ def _verify_all(units: Sequence, args: argparse.Namespace) -> Iterator:
                     bar.update(counter.value - bar.n)
                 yield future.result()
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
 
 
-def _share(counter) -> None:
-    global _counter
-    _counter = counter
+def _share(counter, stop) -> None:
+    """Begins a worker; an interrupt is the main process's to act on."""
+    global _counter, _stop
+    _counter, _stop = counter, stop
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _count(size: int) -> None:
+    if _stop.is_set():
+        raise KeyboardInterrupt
     with _counter.get_lock():
         _counter.value += size
 

@@ -89,16 +89,19 @@ def evaluate_model(
             f'evaluate.evaluate_model: expected `clicks` of ints >= 1; got {clicks!r}. '
             'Pass for instance (1, 3, 5).'
         )
+    import keras
+
     from segment_anything_tfds.training import model as model_lib
 
     if not isinstance(model, model_lib.PromptableSegmenter):
         model = model_lib.PromptableSegmenter(model)
     scores = {f'{n}_clicks': Scores() for n in clicks} | {'box': Scores()}
-    for inputs, masks, valid in batches:
-        shown = np.asarray(valid) > 0
-        areas = np.asarray(inputs['area'])[shown]
+    for batch in batches:
+        inputs, masks, valid = keras.tree.map_structure(np.asarray, batch)
+        shown = valid > 0
+        areas = inputs['area'][shown]
         for name, ious in _judge(model, inputs, masks, clicks):
-            scores[name].add(np.asarray(ious)[shown], areas)
+            scores[name].add(keras.ops.convert_to_numpy(ious)[shown], areas)
         if progress:
             progress(len(shown))
     return {name: found.summary() for name, found in scores.items()}
@@ -113,26 +116,26 @@ def compare(truth: Iterable[Masks], other: Iterable[Masks]) -> dict[str, Any]:
     without a partner counts with IoU 0; images that `other` lacks are counted and listed.
 
     Args:
-      truth: masks by image.
-      other: masks by image; images that `truth` lacks are ignored.
+      truth: masks by image, held in memory until their partner comes.
+      other: masks by image, read until all partners are found; images that `truth` lacks are
+        ignored.
 
     Returns:
       `Scores.summary()`, and `images`, `missing_images` (at most 20 of their ids), `num_missing`.
 
     Raises:
-      ValueError: two sizes for one image.
-      tf.errors.InvalidArgumentError: a malformed RLE.
+      ValueError: two sizes for one image, or a malformed RLE; the image is named.
     """
-    others = {masks.image_id: masks for masks in other}
-    scores, missing, images = Scores(), [], 0
-    for masks in truth:
-        images += 1
-        partner = others.get(masks.image_id)
-        if partner is None:
-            missing.append(masks.image_id)
-            partner = Masks(masks.image_id, masks.size, [], [])
-        scores.add(*_pair(masks, partner))
-    found = {'images': images, 'num_missing': len(missing), 'missing_images': missing[:20]}
+    waiting = {masks.image_id: masks for masks in truth}
+    images, scores = len(waiting), Scores()
+    for partner in other if waiting else ():
+        if masks := waiting.pop(partner.image_id, None):
+            scores.add(*_pair(masks, partner))
+            if not waiting:
+                break
+    for masks in waiting.values():
+        scores.add(*_pair(masks, Masks(masks.image_id, masks.size, [], [])))
+    found = {'images': images, 'num_missing': len(waiting), 'missing_images': [*waiting][:20]}
     return {**scores.summary(), **found}
 
 
@@ -151,7 +154,8 @@ def from_examples(examples: Iterable[Mapping[str, Any]]) -> Iterable[Masks]:
 def from_coco_results(path: str | os.PathLike) -> list[Masks]:
     """The masks of a COCO results JSON: a list of `image_id`, `segmentation`, optionally `id`.
 
-    A COCO dataset with `annotations` is read too. Ids are used only where every entry has one.
+    A COCO dataset with `annotations` is read too, as `sa1b export --format coco` writes it: there
+    `sa_id` is the id in SA-1B. Ids are used only where every entry has one.
 
     Args:
       path: the file.
@@ -160,10 +164,16 @@ def from_coco_results(path: str | os.PathLike) -> list[Masks]:
       Masks by image.
 
     Raises:
-      ValueError: an entry without what it must have; its index is named.
+      ValueError: no JSON, or an entry without what it must have; its index is named.
     """
-    with open(path, encoding='utf-8') as file:
-        content = json.load(file)
+    try:
+        with open(path, 'rb') as file:
+            content = json.load(file)
+    except ValueError as error:
+        raise ValueError(
+            f'evaluate.from_coco_results: expected JSON in {os.fspath(path)}; got: {error}. '
+            'Give a COCO results JSON.'
+        ) from None
     entries = content.get('annotations') if isinstance(content, dict) else content
     if not isinstance(entries, list):
         raise ValueError(
@@ -175,7 +185,8 @@ def from_coco_results(path: str | os.PathLike) -> list[Masks]:
         try:
             size = tuple(int(side) for side in entry['segmentation']['size'])
             counts = entry['segmentation']['counts'].encode()
-            by_image.setdefault(int(entry['image_id']), []).append((size, counts, entry.get('id')))
+            identifier = entry.get('sa_id', entry.get('id'))
+            by_image.setdefault(int(entry['image_id']), []).append((size, counts, identifier))
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(
                 'evaluate.from_coco_results: expected entries with `image_id` and a compressed '
@@ -193,23 +204,36 @@ def _collect(image_id: int, rows: list) -> Masks:
 
 def _pair(truth: Masks, other: Masks) -> tuple[np.ndarray, np.ndarray]:
     """IoU of each true mask with its partner [N], and areas [N]."""
-    from segment_anything_tfds.ops import rle
-
     if tuple(truth.size) != tuple(other.size):
         raise ValueError(
             f'evaluate.compare: expected masks of size {tuple(truth.size)} for image '
             f'{truth.image_id}; got {tuple(other.size)}. Compare sets of the same images.'
         )
-    areas = rle.area(truth.counts, truth.size).numpy()
+    ious, areas = _measure(truth, other)
     if not other.counts or not truth.counts:
         return np.zeros(len(truth.counts)), areas
-    ious = rle.iou(truth.counts, other.counts, truth.size).numpy()
     if truth.ids is None or other.ids is None:
         return ious.max(1), areas
     column = {identifier: index for index, identifier in enumerate(other.ids)}
     found = [column.get(identifier, -1) for identifier in truth.ids]
     paired = ious[np.arange(len(found)), found]
     return np.where(np.asarray(found) >= 0, paired, 0.0), areas
+
+
+def _measure(truth: Masks, other: Masks) -> tuple[np.ndarray, np.ndarray]:
+    """IoU of each true mask with each of the others [N, M], and areas of the true masks [N]."""
+    import tensorflow as tf
+
+    from segment_anything_tfds.ops import rle
+
+    try:
+        ious = rle.iou(truth.counts, other.counts, truth.size)
+        return ious.numpy(), rle.area(truth.counts, truth.size).numpy()
+    except tf.errors.InvalidArgumentError as error:
+        raise ValueError(
+            f'evaluate.compare: expected compressed COCO RLE of size {tuple(truth.size)} for image '
+            f'{truth.image_id}; got: {error.message}'
+        ) from None
 
 
 def _judge(model, inputs, masks, clicks):

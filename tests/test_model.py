@@ -1,5 +1,13 @@
 """The trainable SAM against KerasHub's own, through fit, save and load."""
 
+import importlib.util
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import building
 import keras
 import numpy as np
 import pytest
@@ -9,6 +17,7 @@ from segment_anything_tfds.training import model as model_lib
 
 pytest.importorskip('keras_hub')
 
+REPO = pathlib.Path(__file__).resolve().parent.parent
 SIDE, GRID, B, K = 64, 16, 2, 3
 RNG = np.random.default_rng(5)
 
@@ -135,6 +144,9 @@ def test_fits_saves_and_goes_on_with_a_frozen_encoder(tmp_path):
     model.save(tmp_path / 'sam.keras')
     again = keras.saving.load_model(tmp_path / 'sam.keras')
     assert again.get_config()['corrections'] == 1 and len(again.mask_metrics) == 2
+    assert not again.backbone.image_encoder.trainable_variables
+    assert len(again.trainable_variables) == len(model.trainable_variables)
+    assert len(again.optimizer.variables) == len(model.optimizer.variables)
     outputs = again(inputs)
     for name, value in model(inputs).items():
         np.testing.assert_allclose(value, outputs[name], atol=1e-5)
@@ -157,6 +169,158 @@ def test_a_round_of_correction_adds_a_click_and_the_logits(segmenter):
     for b, k in np.ndindex(B, K):
         assert truth[b, k, y[b, k], x[b, k]] == labels[b, k]
         assert (logits[b, k, y[b, k], x[b, k]] > 0) != labels[b, k]
+
+
+def _rounds(model, inputs, truth, valid):
+    """The prompts of each round of one training step."""
+    seen = []
+    corrected = model.corrected
+
+    def watch(*args, **kwargs):
+        seen.append(corrected(*args, **kwargs))
+        return seen[-1]
+
+    model.corrected = watch
+    model.compute_loss(inputs, truth, model(inputs, training=True), valid)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ('corrections', 'refine', 'clicks'), [(2, False, 2), (3, True, 3), (0, True, 0)]
+)
+def test_rounds_without_a_click_are_one_within_and_one_at_the_end(
+    segmenter, corrections, refine, clicks
+):
+    model = training.PromptableSegmenter(segmenter, corrections=corrections, refine=refine)
+    model.compile(loss=training.SegmentAnythingLoss())
+    inputs, truth, valid = _batch()
+    inputs = _without(inputs, 'mask_input', 'has_mask_input')
+    places = set()
+    for _ in range(12):
+        seen = _rounds(model, inputs, truth, valid)
+        assert len(seen) == corrections + 2 * refine
+        labels = np.asarray(seen[-1]['point_labels'])[..., 1:]
+        added = (labels >= 0).all((0, 1))
+        assert (added == (labels >= 0).any((0, 1))).all() and added.sum() == clicks
+        assert all(np.asarray(prompts['has_mask_input']).all() for prompts in seen)
+        if refine:
+            assert not added[-1]
+            places.add(int(np.argmin(added)))
+    assert places == (set(range(max(1, corrections))) if refine else set())
+
+
+_ON_ANOTHER_BACKEND = """
+import json, sys
+import keras, numpy as np
+from segment_anything_tfds import training
+from segment_anything_tfds.training import evaluate
+training.PromptableSegmenter
+assert keras.backend.backend() == sys.argv[1]
+data = dict(np.load(sys.argv[2] + '/batch.npz'))
+truth, valid = data.pop('truth'), data.pop('valid')
+model = keras.saving.load_model(sys.argv[2] + '/sam.keras')
+model.compile(keras.optimizers.SGD(0.05), metrics=[training.MeanMaskIoU()], jit_compile=False)
+losses = [float(model.train_on_batch(data, truth, sample_weight=valid)[0]) for _ in range(2)]
+print(json.dumps([losses, evaluate.evaluate_model(model, [(data, truth, valid)], clicks=(2,))]))
+"""
+
+
+@pytest.mark.slow
+def test_trains_alike_on_all_backends(segmenter, tmp_path):
+    training.PromptableSegmenter(segmenter).save(tmp_path / 'sam.keras')
+    inputs, truth, valid = _batch()
+    inputs['area'] = truth.sum((2, 3), dtype=np.int32)
+    np.savez(tmp_path / 'batch.npz', **inputs, truth=truth, valid=valid)
+    found = {}
+    for backend in ('tensorflow', 'jax', 'torch'):
+        if importlib.util.find_spec(backend) is None:
+            continue
+        done = subprocess.run(
+            [sys.executable, '-c', _ON_ANOTHER_BACKEND, backend, str(tmp_path)],
+            env=dict(os.environ, KERAS_BACKEND=backend, PYTHONPATH=str(REPO)),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        found[backend] = json.loads(done.stdout.splitlines()[-1])
+    losses, judged = found['tensorflow']
+    for other_losses, other_judged in found.values():
+        np.testing.assert_allclose(other_losses, losses, rtol=1e-3)
+        for prompt, summary in other_judged.items():
+            assert summary['mean_iou'] == pytest.approx(judged[prompt]['mean_iou'], abs=0.02)
+
+
+_COUNT = """
+from segment_anything_tfds import training
+model = training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1))
+print(len(model.trainable_variables))
+"""
+
+
+def test_pytorch_trains_the_decoder_too(segmenter):
+    pytest.importorskip('torch')
+    done = subprocess.run(
+        [sys.executable, '-c', _COUNT],
+        env=dict(os.environ, KERAS_BACKEND='torch', PYTHONPATH=str(REPO)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    model = training.PromptableSegmenter(segmenter)
+    assert int(done.stdout.splitlines()[-1]) == len(model.trainable_variables) > 100
+
+
+_MIRRORED = """
+import keras, numpy as np, sys, tensorflow as tf
+from segment_anything_tfds import training
+(cpu,) = tf.config.list_physical_devices('CPU')
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+data = dict(np.load(sys.argv[1] + '/batch.npz'))
+truth, valid = data.pop('truth'), data.pop('valid')
+losses = []
+for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(['CPU:0', 'CPU:1'])):
+    with strategy.scope():
+        training.PromptableSegmenter
+        model = keras.saving.load_model(sys.argv[1] + '/sam.keras')
+        model.compile(
+            keras.optimizers.SGD(0.05), metrics=[training.MeanMaskIoU()], jit_compile=False
+        )
+    batches = tf.data.Dataset.from_tensor_slices((data, truth, valid)).repeat().batch(2)
+    history = model.fit(batches, epochs=2, steps_per_epoch=1, verbose=0).history
+    losses.append(history['loss'])
+    assert strategy.num_replicas_in_sync == len(losses) and 'mean_iou' in history
+np.testing.assert_allclose(*losses, rtol=1e-4)
+"""
+
+
+@pytest.mark.slow
+def test_trains_alike_on_two_devices(segmenter, tmp_path):
+    training.PromptableSegmenter(segmenter).save(tmp_path / 'sam.keras')
+    inputs, truth, valid = _batch()
+    np.savez(tmp_path / 'batch.npz', **inputs, truth=truth, valid=valid)
+    building.run_python(_MIRRORED, tmp_path)
+
+
+def test_a_mixed_policy_is_for_the_image_encoder_alone(segmenter):
+    config = segmenter.backbone.image_encoder.get_config()
+    del config['dtype']
+    keras.config.set_dtype_policy('mixed_bfloat16')
+    try:
+        encoder = type(segmenter.backbone.image_encoder).from_config(config)
+        with pytest.raises(ValueError, match=r'prompt encoder of float32; got bfloat16. Make'):
+            training.PromptableSegmenter(training.small_sam(SIDE, hidden_size=16, num_layers=1))
+    finally:
+        keras.config.set_dtype_policy('float32')
+    backbone = type(segmenter.backbone)(
+        image_encoder=encoder,
+        prompt_encoder=segmenter.backbone.prompt_encoder,
+        mask_decoder=segmenter.backbone.mask_decoder,
+    )
+    model = training.PromptableSegmenter(backbone, corrections=1)
+    model.compile(jit_compile=False)
+    inputs, truth, valid = _batch()
+    assert model.encode(inputs['image']).dtype == 'bfloat16'
+    assert np.isfinite(model.train_on_batch(inputs, truth, sample_weight=valid))
 
 
 def test_small_sam_checks_its_size():

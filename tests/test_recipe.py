@@ -212,6 +212,10 @@ def test_decoded_images_are_taken_too(dataset):
         ({'box_jitter': -1}, r'expected `box_jitter` >= 0; got -1'),
         ({'num_points': (0, 0)}, r'expected `num_points` .*got \(0, 0\)'),
         ({'corrections': -1}, r'expected `corrections` an int >= 0; got -1'),
+        ({'refine': 1}, r'expected `refine` True or False; got 1'),
+        ({'min_area': 9, 'max_area': 8}, r'`max_area` None, or not below `min_area`, 9; got 8'),
+        ({'min_area_fraction': 0.5, 'max_area_fraction': 0.4}, r'not below .*, 0.5; got 0.4'),
+        ({'nms_threshold': 7}, r'expected `nms_threshold` from 0 to 1, or None; got 7'),
         ({'mask_size': 63, 'mask_input_probability': 0.5}, r'`mask_size` a multiple of 8.*got 63'),
         ({'box_jitter_distribution': 'x'}, r"`box_jitter_distribution` 'normal' or.*got 'x'"),
     ],
@@ -219,6 +223,15 @@ def test_decoded_images_are_taken_too(dataset):
 def test_wrong_fields_are_refused(change, match):
     with pytest.raises(ValueError, match=match):
         training.Recipe(**change)
+
+
+def test_rounds_of_the_published_recipes():
+    """SAM: 8 clicks, and 2 rounds without; SAM 2: 7 and none; EdgeSAM: 2 decodings in all."""
+    rounds = {n: training.recipes.get(n) for n in training.recipes.NAMES}
+    rounds = {name: (recipe.corrections, recipe.refine) for name, recipe in rounds.items()}
+    assert rounds['sam'] == rounds['sam_jitter'] == (8, True)
+    assert rounds['sam2_image'] == (7, False) and rounds['edge_sam'] == (1, False)
+    assert rounds['efficientvit_sam'] == (0, False)
 
 
 def test_unknown_recipe_is_refused():

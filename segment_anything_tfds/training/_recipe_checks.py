@@ -10,6 +10,7 @@ def check(recipe, weights: tuple[str, ...]) -> None:
     _require(recipe, 'resize', recipe.resize in ('longest', 'square'), "'longest' or 'square'")
     _require(recipe, 'weights', recipe.weights in weights, f'one of {weights}')
     _check_scale(recipe)
+    _check_limits(recipe)
     for name in (
         'flip_probability',
         'min_area_fraction',
@@ -27,6 +28,7 @@ def check(recipe, weights: tuple[str, ...]) -> None:
     for name, least in (('num_points', 1), ('num_background_points', 0)):
         _require(recipe, name, _is_range(getattr(recipe, name), least), '(low, high), low <= high')
     _require(recipe, 'corrections', _is_int(recipe.corrections, 0), 'an int >= 0')
+    _require(recipe, 'refine', isinstance(recipe.refine, bool), 'True or False')
     if recipe.mask_input_probability:
         _require(recipe, 'mask_size', recipe.mask_size % 8 == 0, 'a multiple of 8 for `mask_input`')
     if recipe.box_jitter_distribution not in ('normal', 'uniform'):
@@ -39,6 +41,15 @@ def _check_scale(recipe) -> None:
         return
     _require(recipe, 'scale_range', 0 < scales[0] <= scales[1], '0 < low <= high, or None')
     _require(recipe, 'resize', recipe.resize == 'longest', "'longest' with `scale_range`")
+
+
+def _check_limits(recipe) -> None:
+    for name in ('area', 'area_fraction'):
+        low, high = getattr(recipe, f'min_{name}'), getattr(recipe, f'max_{name}')
+        rule = f'None, or not below `min_{name}`, {low}'
+        _require(recipe, f'max_{name}', high is None or high >= low, rule)
+    overlap = recipe.nms_threshold
+    _require(recipe, 'nms_threshold', overlap is None or 0 <= overlap <= 1, 'from 0 to 1, or None')
 
 
 def _is_int(value, least: int) -> bool:

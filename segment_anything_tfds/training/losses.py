@@ -24,8 +24,8 @@ class FocalLoss(keras.losses.Loss):
     """Sigmoid focal loss, averaged over the pixels of a mask.
 
     alpha = 0.25 weights the object's pixels and 1 - alpha the others, gamma = 2: the values of Lin
-    et al. 2017, which SAM 2's configuration names. Computed from logits, so that a saturated wrong
-    pixel still has a gradient.
+    et al. 2017 and the defaults of SAM 2's `training/loss_fns.py`. Computed from logits, so that a
+    saturated wrong pixel still has a gradient.
 
     Args:
       alpha: weight of the foreground, 0 to 1.

@@ -2,7 +2,8 @@
 
 KerasHub's `SAMImageSegmenter` is built for inference (its `fit` raises NotImplementedError) and
 takes one object an image. `PromptableSegmenter` wraps it: the image is encoded once, K prompts are
-decoded, and `compile`, `fit`, `evaluate`, `predict` and `save` are Keras's own.
+decoded, and `compile`, `fit`, `evaluate`, `predict` and `save` are Keras's own. A saved model comes
+back with `keras.saving.load_model` once this class has been imported.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from segment_anything_tfds.training import losses, metrics
 PIXEL_MEAN = (123.675, 116.28, 103.53)
 PIXEL_STD = (58.395, 57.12, 57.375)
 _PACKAGE = 'segment_anything_tfds'
+_PARTS = ('image_encoder', 'prompt_encoder', 'mask_decoder')
 
 
 @keras.saving.register_keras_serializable(_PACKAGE)
@@ -43,9 +45,15 @@ class PromptableSegmenter(keras.Model):
         uniformly from the error region and passes the logits before it on as `mask_input`; the
         losses of all rounds are added (SAM, appendix A: 8 clicks; SAM 2's image stage: 7). The
         gradient stops between rounds.
+      refine: two more rounds without a click, in which the model learns to improve its own logits:
+        one before a correction drawn at random, one at the end (SAM, appendix A; SAM 2 has none).
       pixel_mean: subtracted from each channel; SAM's `pixel_mean`.
       pixel_std: each channel is divided by it; SAM's `pixel_std`.
       seed: of the correction clicks.
+
+    Raises:
+      ValueError: a prompt encoder that does not compute in float32. KerasHub's cannot do otherwise,
+        so a mixed policy (`keras.config.set_dtype_policy`) is for the image encoder alone.
 
     Example:
       >>> model = PromptableSegmenter(training.small_sam(64))
@@ -57,14 +65,17 @@ class PromptableSegmenter(keras.Model):
         segmenter,
         *,
         corrections=0,
+        refine=False,
         pixel_mean=PIXEL_MEAN,
         pixel_std=PIXEL_STD,
         seed=0,
         **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(**{'dtype': 'float32', **kwargs})  # coordinates need it
+        _check_dtype(segmenter)
         self.backbone = getattr(segmenter, 'backbone', segmenter)
-        self.corrections = corrections
+        self.mask_decoder = self.backbone.mask_decoder  # with PyTorch untracked by the backbone
+        self.corrections, self.refine = corrections, refine
         self.pixel_mean, self.pixel_std = tuple(pixel_mean), tuple(pixel_std)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -83,7 +94,7 @@ class PromptableSegmenter(keras.Model):
         labels = prompts['point_labels']
         batch, count = ops.shape(labels)[0], labels.shape[1]
         sparse, dense, positional = self._embed_prompts(prompts)
-        outputs = self.backbone.mask_decoder(
+        outputs = self.mask_decoder(
             image_embeddings=ops.repeat(embeddings, count, axis=0),
             prompt_sparse_embeddings=sparse,
             prompt_dense_embeddings=dense,
@@ -107,14 +118,15 @@ class PromptableSegmenter(keras.Model):
 
     def compile(self, optimizer='adamw', loss=None, *, metrics=(), **kwargs):
         """As `keras.Model.compile`; loss and metrics see the whole dict of outputs at once."""
-        super().compile(optimizer=optimizer, loss=loss or losses.SegmentAnythingLoss(), **kwargs)
+        loss = keras.losses.get(loss) or losses.SegmentAnythingLoss()
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.mask_metrics = list(metrics or ())
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         total = self.loss(y, _without_embeddings(y_pred), sample_weight)
-        for _ in range(self.corrections if training else 0):
+        for clicks in self._rounds() if training else ():
             embeddings = y_pred['image_embeddings']
-            x = self.corrected(x, y, y_pred)
+            x = self.corrected(x, y, y_pred, clicks=clicks)
             y_pred = {**self.decode(embeddings, x), 'image_embeddings': embeddings}
             total += self.loss(y, _without_embeddings(y_pred), sample_weight)
         return sum(self.losses, total)
@@ -124,7 +136,17 @@ class PromptableSegmenter(keras.Model):
             metric.update_state(y, _without_embeddings(y_pred), sample_weight)
         return self.get_metrics_result()
 
-    def corrected(self, prompts, truth, outputs, *, point=None, label=None):
+    def _rounds(self):
+        """Whether each round of correction adds a click."""
+        if not self.refine:
+            return [True] * self.corrections
+        rounds = range(self.corrections + 1)
+        without = keras.random.randint(
+            (), 0, max(1, self.corrections), seed=self.seed_generator, dtype='int32'
+        )
+        return [*(ops.not_equal(without, number) for number in rounds), False]
+
+    def corrected(self, prompts, truth, outputs, *, point=None, label=None, clicks=True):
         """The prompts with one more click and the chosen logits as `mask_input`.
 
         Args:
@@ -133,6 +155,7 @@ class PromptableSegmenter(keras.Model):
           outputs: what the model gave for these prompts.
           point: float [B, K, 2] (x, y) in pixels of the masks; drawn from the error if not given.
           label: int [B, K] of that point.
+          clicks: bool []; without, the point is padding (label -1), and only the logits are new.
 
         Returns:
           The inputs of the next round; `point_coords` and `point_labels` are one longer.
@@ -142,13 +165,10 @@ class PromptableSegmenter(keras.Model):
             point, label = corrections_lib.sample_correction(
                 ops.cast(truth, 'float32'), logits, seed=self.seed_generator
             )
-        scale = ops.array(
-            [
-                prompts['image'].shape[2] / truth.shape[-1],
-                prompts['image'].shape[1] / truth.shape[-2],
-            ]
-        )
+        height, width = prompts['image'].shape[1:3]
+        scale = ops.array([width / truth.shape[-1], height / truth.shape[-2]])
         point = (point + 0.5) * scale - 0.5
+        label = ops.where(clicks, label, -1)
         labels = prompts['point_labels']
         return {
             **prompts,
@@ -209,14 +229,20 @@ class PromptableSegmenter(keras.Model):
             **super().get_config(),
             'segmenter': keras.saving.serialize_keras_object(self.backbone),
             'corrections': self.corrections,
+            'refine': self.refine,
             'pixel_mean': self.pixel_mean,
             'pixel_std': self.pixel_std,
             'seed': self.seed,
+            'frozen': [part for part in _PARTS if not getattr(self.backbone, part).trainable],
         }
 
     @classmethod
     def from_config(cls, config):
         segmenter = keras.saving.deserialize_keras_object(config['segmenter'])
+        for part in config.get('frozen', ()):
+            getattr(segmenter, part).trainable = True  # else it seems frozen, and most is not
+            getattr(segmenter, part).trainable = False
+        config = {key: value for key, value in config.items() if key != 'frozen'}
         return cls(**{**config, 'segmenter': segmenter})
 
     def get_compile_config(self):
@@ -228,6 +254,16 @@ class PromptableSegmenter(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
+
+
+def _check_dtype(segmenter):
+    encoder = getattr(segmenter, 'backbone', segmenter).prompt_encoder
+    for layer in (encoder, encoder.top_left_corner_embed):
+        if layer.compute_dtype != 'float32':
+            raise ValueError(
+                'model.PromptableSegmenter: expected `segmenter` with a prompt encoder of float32; '
+                f'got {layer.compute_dtype}. Make it while keras.config.dtype_policy() is float32.'
+            )
 
 
 def _candidates(prompts, num_outputs):

@@ -51,7 +51,8 @@ class Recipe:
       mask_input_probability: of giving a low-resolution mask as a prompt too: the true mask on a
         grid eight times coarser, as logits of +-`mask_input_logit`. 0 leaves the input out.
       mask_input_logit: their magnitude.
-      corrections: rounds of correction clicks; for `PromptableSegmenter(corrections=...)`.
+      corrections, refine: rounds of correction clicks, and whether two rounds without a click are
+        added; for `PromptableSegmenter(corrections=..., refine=...)`.
     """
 
     image_size: int = 1024
@@ -81,6 +82,7 @@ class Recipe:
     mask_input_probability: float = 0.0
     mask_input_logit: float = 6.0
     corrections: int = 0
+    refine: bool = False
 
     def __post_init__(self):
         _recipe_checks.check(self, WEIGHTS)

@@ -23,15 +23,17 @@ SAM = Recipe(
     box_jitter_pixels=20.0,
     box_jitter_distribution='normal',
     corrections=8,
+    refine=True,
 )
 """Segment Anything (Kirillov et al. 2023), appendix A, "training algorithm" and "training recipe".
 
 1024 x 1024 input, rescaled and padded; up to 64 randomly sampled masks; masks that cover more than
 90 % of the image are discarded; "with equal probability either a foreground point or bounding box";
 points uniform in the mask; noise on each box coordinate "with standard deviation equal to 10% of
-the box sidelength, to a maximum of 20 pixels"; 8 iteratively sampled points (the paper adds two
-rounds without a new point); no data augmentation on SA-1B. Masks of 256 x 256 are what the decoder
-gives.
+the box sidelength, to a maximum of 20 pixels"; 8 iteratively sampled points and "two more
+iterations where no additional points are sampled", 11 in all with the first prompt; no data
+augmentation on SA-1B. The 64 masks are "per GPU", with one image on each of 256. Masks of 256 x 256
+are what the decoder gives.
 """
 
 SAM_JITTER = dataclasses.replace(SAM, scale_range=(0.1, 2.0))
@@ -46,14 +48,16 @@ SAM2_IMAGE = dataclasses.replace(
     flip_probability=0.5,
     box_jitter_distribution='uniform',
     corrections=7,
+    refine=False,
 )
 """SAM 2 (Ravi et al. 2024), the pre-training on SA-1B, appendix "training" and its table.
 
-1024, "resize to 1024 (square)", horizontal flip, at most 64 masks an image, masks over 90 % of the
-image filtered, 7 correction points. Box noise uniform within 10 % and 20 pixels, from
-`sample_box_points` in `sam2/modeling/sam2_utils.py`; points and boxes equally often, from
-`prob_to_use_box_input_for_train: 0.5` in the released training configuration. The repository's
-`hflip` has probability 0.5.
+Resolution 1024, "hflip, resize to 1024 (square)", at most 64 masks an image, masks over 90 % of the
+image filtered, 7 correction points, no rounds without a click; "other settings not mentioned here
+follow" SAM, such as points and boxes equally often. Box noise uniform within 10 % and 20 pixels,
+from `sample_box_points` in `sam2/modeling/sam2_utils.py`; the flip's probability of 0.5 from
+`RandomHorizontalFlip` in `training/dataset/transforms.py`. The 10 % of correction clicks that are
+drawn from the true mask belong to the later training on videos.
 """
 
 EDGE_SAM = Recipe(
@@ -73,7 +77,8 @@ From `training/configs/rep_vit_m1_fuse_enc_dec_4m_ft_bp_iter2b_sa_distill.yaml` 
 MAX_ALLOWED_PROMPTS 16, PROMPT_TYPE box and point, DECODE_ITERS 2 with one point a refinement),
 `edge_sam/config.py` (no box jitter, no mask NMS, no area filter) and
 `training/data/sa1b_dataset.py` (the stored `point_coords`, longest side, padding). There box or
-point is drawn once a batch, here once a mask; the teacher's masks are its targets, here the
+point is drawn once a batch, here once a mask; masks beyond 16 with replacement, here without; the
+refining round sees clicks only, here the logits too; the teacher's masks are its targets, here the
 dataset's.
 """
 

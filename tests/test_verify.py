@@ -1,11 +1,19 @@
 """`sa1b verify`: what is good passes, everything else is found."""
 
+import contextlib
 import gzip
 import hashlib
 import io
 import json
+import multiprocessing
+import os
+import pathlib
 import resource
+import signal
+import subprocess
+import sys
 import tarfile
+import threading
 import zlib
 
 import numpy as np
@@ -13,8 +21,10 @@ import pytest
 import samples
 
 from segment_anything_tfds.cli import main
+from segment_anything_tfds.cli import verify as command
 from segment_anything_tfds.source import _chunks, checksums, inputs, resources, verify
 
+REPO = pathlib.Path(__file__).resolve().parent.parent
 NOTHING_KNOWN = checksums.Checksums()
 
 
@@ -246,6 +256,49 @@ def test_command_knows_digests(archive, tmp_path, capsys):
     mine.write_text(f'{"0" * 32}  sa_000020.tar\n')
     code, printed = _run(capsys, archive, '--digests', mine, '--expected', '3')
     assert code == 1 and 'to have MD5 0000' in printed.err
+
+
+def test_folders_of_reports_are_made(archive, tmp_path, capsys):
+    report, record = tmp_path / 'a' / 'report.json', tmp_path / 'b' / 'mine.md5'
+    assert _run(capsys, archive, '--report', report, '--record', record)[0] == 0
+    assert json.loads(report.read_text())[0]['pairs'] == 3
+    assert record.read_text().endswith('  sa_000020.tar\n')
+
+
+@pytest.mark.parametrize('option', ['--record', '--digests'])
+def test_malformed_list_is_refused_before_the_work(archive, tmp_path, capsys, monkeypatch, option):
+    (tmp_path / 'mine.md5').write_text('no digest')
+    monkeypatch.setattr(command, '_verify_all', None)
+    code, printed = _run(capsys, archive, option, tmp_path / 'mine.md5')
+    assert code == 1 and 'checksums.read`: expected lines' in printed.err
+
+
+def test_interrupt_ends_the_workers_too(tmp_path):
+    """The archive is a pipe, so the worker reads until the test lets it."""
+    fifo = tmp_path / 'sa_000020.tar'
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [sys.executable, '-m', 'segment_anything_tfds', 'verify', str(fifo)],
+        stderr=subprocess.PIPE,
+        env=dict(os.environ, PYTHONPATH=str(REPO)),
+    )
+    with open(fifo, 'wb', buffering=0) as file:  # opened once the worker reads from it
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.readline() == b'interrupted\n'
+        with contextlib.suppress(BrokenPipeError):  # the worker ends as soon as it has read some
+            file.write(gzip.compress(os.urandom(4 << 20)))
+    assert process.communicate()[1] == b'' and process.returncode == 130
+
+
+def test_workers_stop_when_they_are_told(monkeypatch):
+    stop = threading.Event()
+    monkeypatch.setattr(command, '_stop', stop)
+    monkeypatch.setattr(command, '_counter', multiprocessing.Value('Q', 0))
+    command._count(3)
+    stop.set()
+    with pytest.raises(KeyboardInterrupt):
+        command._count(4)
+    assert command._counter.value == 3
 
 
 def test_published_digests_warn_or_condemn(archive, tmp_path):

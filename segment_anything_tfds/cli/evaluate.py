@@ -104,7 +104,7 @@ def _judge_model(args: argparse.Namespace) -> dict:
     from segment_anything_tfds.training import evaluate
     from segment_anything_tfds.training import model as model_lib  # noqa: F401  (registers it)
 
-    model = keras.saving.load_model(args.model)
+    model = keras.saving.load_model(args.model, compile=False)
     backbone = getattr(model, 'backbone', None)
     if backbone is None:
         raise ValueError(

@@ -74,9 +74,13 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--corrections', type=int, default=0, help='clicks after the first prompt')
     parser.add_argument('--batch-size', type=int, default=5)
     parser.add_argument('--steps', type=int, default=480, help='batches to train on')
-    parser.add_argument('--learning-rate', type=float, default=2e-3)
+    parser.add_argument(
+        '--learning-rate', type=float, help='default: 2e-3, or 1e-4 with the weights of a preset'
+    )
     parser.add_argument('--seed', type=int, default=0)
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    args.learning_rate = args.learning_rate or (1e-4 if args.preset else 2e-3)
+    return args
 
 
 def make_model(args: argparse.Namespace) -> tuple[keras.Model, training.Recipe]:

@@ -42,6 +42,33 @@ def test_finetuning_halves_the_loss(data_dir, tmp_path):
     assert (tmp_path / 'sam.keras').stat().st_size > 100_000
 
 
+def test_finetuning_takes_a_preset(data_dir, tmp_path):
+    """A preset of KerasHub's own, small and from a folder, goes the way of `sam_base_sa1b`."""
+    pytest.importorskip('keras_hub')
+    example = importlib.import_module('finetune_sam_keras')
+    example.training.small_sam(64, hidden_size=16, num_layers=1).save_to_preset(tmp_path / 'sam')
+    args = ['--data-dir', str(data_dir), '--preset', str(tmp_path / 'sam'), '--num-masks', '3']
+    args = example.parse_arguments(args)
+    model, recipe = example.make_model(args)
+    assert args.learning_rate == 1e-4 and not model.backbone.image_encoder.trainable_variables
+    model.compile(example.keras.optimizers.AdamW(args.learning_rate), jit_compile=False)
+    frozen = [value.numpy() for value in model.backbone.image_encoder.weights]
+    (batch,) = recipe.batches(example.load(recipe, args).skip(1), 2, seed=0).take(1)
+    assert batch[0]['image'].shape == (2, 64, 64, 3) and batch[1].shape == (2, 3, 16, 16)
+    assert np.isfinite(model.train_on_batch(batch[0], batch[1], sample_weight=batch[2]))
+    for value, variable in zip(frozen, model.backbone.image_encoder.weights, strict=True):
+        np.testing.assert_array_equal(value, variable)
+
+
+def test_dataset_helpers_keep_and_mix_and_hold_out(data_dir):
+    counts = importlib.import_module('dataset_helpers').main(str(data_dir))
+    total = building.builder(data_dir).info.splits['train'].num_examples
+    assert counts['images, only large objects'] == total
+    assert counts['images to train'] + counts['images to validate'] == total
+    assert counts['images to validate'] > 0 and counts['images, mixed'] >= total
+    assert counts['images with pasted objects'] == total
+
+
 def _run(script: str, folder: pathlib.Path) -> str:
     environment = dict(os.environ, PYTHONPATH=str(REPO))
     done = subprocess.run(

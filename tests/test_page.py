@@ -113,10 +113,12 @@ def two_squares(browser, tmp_path):
     tab.close()
 
 
-def _hover(tab, x, y):
+def _hover(tab, x, y, shown):
+    """Moves to a pixel, and waits until the page shows the mask of this id; '' for none."""
     box = tab.locator('#top').bounding_box()
     scale = box['width'] / 200
     tab.mouse.move(box['x'] + x * scale, box['y'] + y * scale)
+    tab.wait_for_function('id => $("stage").dataset.mask === id', arg=shown)
 
 
 def _field(tab, name):
@@ -126,11 +128,11 @@ def _field(tab, name):
 
 def test_hover_shows_the_smallest_mask_and_its_fields(two_squares):
     tab = two_squares
-    _hover(tab, 150, 50)
-    assert tab.locator('#none').is_visible()
-    _hover(tab, 70, 70)
+    _hover(tab, 70, 70, '100')
     assert _field(tab, 'id') == '100' and _field(tab, 'area') == '6400'
-    _hover(tab, 40, 40)
+    _hover(tab, 150, 50, '')
+    assert tab.locator('#none').is_visible()
+    _hover(tab, 40, 40, '101')
     assert _field(tab, 'id') == '101' and _field(tab, 'predicted_iou') == '0.99'
     assert _field(tab, 'share of image') == '2.00 %'
     alpha = tab.evaluate('[...$("top").getContext("2d").getImageData(150, 50, 1, 1).data]')
@@ -143,14 +145,15 @@ def test_filters(two_squares):
     assert count.inner_text() == '2 of 2 masks'
     tab.locator('#predicted_iou').fill('0.95')
     assert count.inner_text() == '1 of 2 masks'
-    _hover(tab, 70, 70)
+    _hover(tab, 40, 40, '101')
+    _hover(tab, 70, 70, '')
     assert tab.locator('#none').is_visible(), 'a hidden mask is not found'
     tab.locator('#predicted_iou').fill('0.9')
     tab.locator('#stability_score').fill('0.96')
     assert count.inner_text() == '1 of 2 masks'
     tab.locator('#stability_score').fill('0.95')
     tab.locator('#area_max').fill('0.7')
-    _hover(tab, 40, 40)
+    _hover(tab, 40, 40, '101')
     assert count.inner_text() == '1 of 2 masks' and _field(tab, 'id') == '101'
     tab.locator('#area_min').fill('0.7')
     assert count.inner_text() == '0 of 2 masks'

@@ -1,6 +1,7 @@
 """How good are masks: a model's by clicks and boxes, results in a file, or another annotation set.
 
-IoUs of models are taken on the recipe's mask grid; IoUs of run-length encoded masks are exact.
+IoUs of models are taken on the recipe's mask grid, without masks too small to have a pixel there;
+IoUs of run-length encoded masks are exact.
 """
 
 from __future__ import annotations

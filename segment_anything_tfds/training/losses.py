@@ -65,16 +65,12 @@ class DiceLoss(keras.losses.Loss):
 
     smooth = 1 (in pixels) as SAM 2's `training/loss_fns.py`; |A∩B| is the sum of the products.
 
+    Called as `FocalLoss` is, with the same errors.
+
     Args:
       smooth: pixels added to both sides; keeps empty masks at a loss of 0.
       reduction: as in `keras.losses.Loss`.
       name: name of the loss.
-
-    Call arguments: `y_true` [..., H, W] in 0 to 1, `y_pred` logits of the same shape; gives [...]
-    before the reduction.
-
-    Raises:
-      ValueError: where the two shapes differ.
 
     Example:
       >>> float(DiceLoss()(ops.ones([2, 4, 4]), ops.full([2, 4, 4], 20.0))) < 1e-6

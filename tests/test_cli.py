@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -345,12 +346,14 @@ def test_links_asks_for_sizes(tmp_path, capsys):
 
 
 def test_links_ask_a_dead_server_for_a_few_sizes_only(tmp_path, capsys, monkeypatch):
-    with fault_server.FaultServer() as server:
-        rows = [f'sa_{n:06d}.tar\t{server.url("a")}' for n in range(200)]
     asked = []
     real = fetch.head
     monkeypatch.setattr(fetch, 'head', lambda url, **kw: asked.append(1) or real(url, **kw))
-    code, printed = _run(capsys, 'links', _links_file(tmp_path, '\n'.join(rows)), '--sizes')
+    with socket.socket() as closed:
+        closed.bind(('127.0.0.1', 0))  # nobody listens there, and nobody else can
+        url = f'http://127.0.0.1:{closed.getsockname()[1]}/a?oh={fault_server.SECRET}'
+        rows = '\n'.join(f'sa_{n:06d}.tar\t{url}' for n in range(200))
+        code, printed = _run(capsys, 'links', _links_file(tmp_path, rows), '--sizes')
     assert code == 0 and '0 B in 0 archives' in printed.out
     assert '200 of unknown size' in printed.out and 'Connection refused' in printed.out
     assert len(asked) < 60 and fault_server.SECRET not in printed.out
@@ -457,6 +460,17 @@ def test_file_names_that_are_no_unicode(tmp_path, args):
     if args == ['verify', '--json']:
         assert json.loads(out)[0]['archive'] == 'caf\udce9'
     assert not page or '<html' in page[0].read_text('utf-8')
+
+
+@pytest.mark.skipif(sys.platform != 'linux', reason='file names are bytes on Linux')
+def test_digests_of_file_names_that_are_no_unicode(tmp_path, capsys):
+    name = os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9.tar')
+    pathlib.Path(name).write_bytes((DUMMY_DATA / 'sa_000000.tar').read_bytes())
+    record = tmp_path / 'mine.md5'
+    assert _run(capsys, 'verify', name, '--record', record)[0] == 0
+    assert record.read_bytes().endswith(b'  caf\xe9.tar\n')
+    code, printed = _run(capsys, 'verify', name, '--digests', record, '--json')
+    assert code == 0 and json.loads(printed.out)[0]['digest'] == 'match'
 
 
 def test_merge_names_the_file(tmp_path, capsys):

@@ -218,6 +218,13 @@ def test_refusals(source, tmp_path, capsys):
     assert 'expected each image once; got sa_' in capsys.readouterr().err
 
 
+def test_out_may_be_the_folder_that_one_is_in(source, tmp_path, monkeypatch):
+    (tmp_path / 'out').mkdir()
+    monkeypatch.chdir(tmp_path / 'out')
+    _export(source, '.', 'folders')
+    assert len(list((tmp_path / 'out' / 'images').iterdir())) == 6
+
+
 def test_names_that_lead_elsewhere_stay_inside(expected, tmp_path):
     record = expected['sa_1']
     image = {**record.json['image'], 'file_name': '../../sa_1.jpg'}

@@ -96,6 +96,7 @@ def _read(path: str):
 
 def _count(args: argparse.Namespace):
     units = reading.find(args)
+    terminal.say(f'archives or shards to count: {len(units)}')
     logging.disable(logging.WARNING)  # Beam warns of what it has not, when it is imported
     from segment_anything_tfds.prepare import runner
     from segment_anything_tfds.report import counting

@@ -57,12 +57,13 @@ def chosen(text: str | None, known: Collection[int], where: str) -> tuple[int, .
 
 
 def accept_any_text() -> None:
-    """Has the standard output take what it cannot encode, such as a file name that is no UTF-8.
+    """Has the standard streams take what they cannot encode, such as a name that is no UTF-8.
 
     What is left out of the encoding is written as an escape of JSON's, so JSON stays JSON.
     """
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors='backslashreplace')
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
 
 
 def say(text: str) -> None:

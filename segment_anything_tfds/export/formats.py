@@ -79,7 +79,7 @@ def write(
       FileExistsError: the folder exists and is not empty.
       ValueError: there are no records, or two of the same image.
     """
-    out = pathlib.Path(out)
+    out = pathlib.Path(os.path.abspath(out))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(
             f'`formats.write`: expected `out` to be a new or an empty folder; got {out}, which is '

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Mapping
 from segment_anything_tfds.source import resources
 
 STATES = ('good', 'corrupt')
+_NAMES = 'surrogateescape'  # file names are bytes, and lists hold them as they are
 _HEADER = 'file_name\tmd5\tstate\tsource'
 _MD5SUM = re.compile(r'\\?([0-9a-fA-F]{32}) [ *](.+)')
 _BSD = re.compile(r'MD5 \((.+)\) = ([0-9a-fA-F]{32})')
@@ -153,7 +154,7 @@ def read(path: str | os.PathLike) -> list[Entry]:
     """
     path = pathlib.Path(path)
     entries, table = [], False
-    for number, line in enumerate(path.read_text('utf-8-sig', 'replace').splitlines(), 1):
+    for number, line in enumerate(path.read_text('utf-8-sig', _NAMES).splitlines(), 1):
         if not line.strip() or line.startswith('#'):
             continue
         if line == _HEADER:
@@ -182,7 +183,7 @@ def record(path: str | os.PathLike, digests: Mapping[str, str], *, replace: bool
       ValueError: a digest is malformed or differs from the one recorded before.
     """
     path = pathlib.Path(path)
-    lines = path.read_text('utf-8').splitlines() if path.exists() else []
+    lines = path.read_text('utf-8', _NAMES).splitlines() if path.exists() else []
     comments = [line for line in lines if line.startswith('#')]
     known = {entry.name: entry.md5 for entry in read(path)} if path.exists() else {}
     for name, md5 in digests.items():
@@ -195,7 +196,13 @@ def record(path: str | os.PathLike, digests: Mapping[str, str], *, replace: bool
         known[name] = md5
     rows = [f'{md5}  {name}' for name, md5 in sorted(known.items())]
     with tempfile.NamedTemporaryFile(
-        'w', encoding='utf-8', newline='\n', dir=path.parent, prefix=path.name, delete=False
+        'w',
+        encoding='utf-8',
+        errors=_NAMES,
+        newline='\n',
+        dir=path.parent,
+        prefix=path.name,
+        delete=False,
     ) as file:
         file.write('\n'.join(comments + rows) + '\n')
     os.chmod(file.name, 0o644)

@@ -8,6 +8,7 @@ import os
 import pathlib
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -271,6 +272,18 @@ def test_a_network_that_is_gone_ends_the_run(site, capsys, monkeypatch):
     assert site.run('--jobs', '1') == 1
     error = capsys.readouterr().err
     assert '2 failed, 1 stopped' in error and 'left: 20-22' in error
+
+
+def test_a_server_that_is_not_there_is_told_at_once(tmp_path, capsys):
+    with socket.socket() as closed:
+        closed.bind(('127.0.0.1', 0))  # nobody listens there, and nobody else can
+        url = f'http://127.0.0.1:{closed.getsockname()[1]}/a?oh={fault_server.SECRET}'
+        (tmp_path / 'links.txt').write_text(f'sa_000020.tar\t{url}\nsa_000021.tar\t{url}')
+        args = ['download', str(tmp_path / 'links.txt'), '--to', str(tmp_path / 'to')]
+        assert main.main([*args, '--accept-license']) == 1
+    error = capsys.readouterr().err
+    assert 'Connection refused' in error and fault_server.SECRET not in error
+    assert not list((tmp_path / 'to').glob('*.part'))
 
 
 def test_known_corrupt_archive_is_set_aside(site, tmp_path, capsys):

@@ -29,8 +29,7 @@ class Job:
         there = {link.number: size for link in todo if (size := self.present(link.name).bytes)}
         absent = [link for link in todo if link.number not in there]
         links.check_expiry(listed, [link.number for link in absent])
-        asked = sizes.ask(absent).items()
-        known = there | {number: size for number, size in asked if isinstance(size, int)}
+        known = there | _ask_sizes(absent)
         parts = {link.number: download.part_size(self._args.to, link.name) for link in absent}
         done = there | parts
         needed = sum(known.values()) - sum(done.values())
@@ -101,6 +100,14 @@ class Job:
     def _heed_stop(self, size: int) -> None:
         if self.stop.is_set():
             raise fetch.FetchError('The archive is whole, but not extracted.', 'stopped')
+
+
+def _ask_sizes(absent: Sequence[links.Link]) -> dict[int, int]:
+    """Sizes by number, as far as the server tells them; an error where there is no server."""
+    answers = sizes.ask(absent)
+    if answers and all(isinstance(answer, sizes.Unreachable) for answer in answers.values()):
+        raise OSError(next(iter(answers.values())))
+    return {number: size for number, size in answers.items() if isinstance(size, int)}
 
 
 def _check_room(folder: pathlib.Path, needed: int) -> None:

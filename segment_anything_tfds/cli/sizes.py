@@ -10,6 +10,10 @@ from segment_anything_tfds.source import links
 _CONNECTIONS = 16
 
 
+class Unreachable(str):
+    """Why a size is not known: no server answered."""
+
+
 def ask(wanted: Sequence[links.Link]) -> dict[int, int | str]:
     """Asks for many sizes at a time, and for none of them long.
 
@@ -25,18 +29,19 @@ def ask(wanted: Sequence[links.Link]) -> dict[int, int | str]:
 
     from segment_anything_tfds.source import fetch
 
-    patience = fetch.Patience(attempts=2, connect_timeout=5.0, read_timeout=15.0)
+    patience = fetch.Patience(attempts=2, connect_timeout=5.0, read_timeout=10.0)
     unreachable = 0  # in a row
 
     def ask_one(link: links.Link) -> int | str:
         nonlocal unreachable
         if unreachable >= _CONNECTIONS:
-            return 'not asked, since the server cannot be reached'
+            return Unreachable('not asked, since the server cannot be reached')
         try:
             size = fetch.head(link.url, name=link.name, patience=patience).size
         except fetch.FetchError as error:
-            unreachable = unreachable + 1 if error.reason == 'unreachable' else 0
-            return str(error)
+            gone = error.reason == 'unreachable'
+            unreachable = unreachable + 1 if gone else 0
+            return Unreachable(error) if gone else str(error)
         unreachable = 0
         return 'the server does not say' if size is None else size
 

@@ -51,7 +51,7 @@ def test_finetuning_takes_a_preset(data_dir, tmp_path):
     args = example.parse_arguments(args)
     model, recipe = example.make_model(args)
     assert args.learning_rate == 1e-4 and not model.backbone.image_encoder.trainable_variables
-    model.compile(example.keras.optimizers.AdamW(args.learning_rate), jit_compile=False)
+    model.compile(example.keras.optimizers.AdamW(args.learning_rate), run_eagerly=True)
     frozen = [value.numpy() for value in model.backbone.image_encoder.weights]
     (batch,) = recipe.batches(example.load(recipe, args).skip(1), 2, seed=0).take(1)
     assert batch[0]['image'].shape == (2, 64, 64, 3) and batch[1].shape == (2, 3, 16, 16)

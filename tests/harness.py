@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+SAVES_OR_FAILS = 2  # tf.data.experimental.ExternalStatePolicy.FAIL
 PYTHON_OPS = {'PyFunc', 'PyFuncStateless', 'EagerPyFunc'}
 
 
@@ -21,9 +22,9 @@ def check(
 ) -> list[np.ndarray]:
     """Checks an operation in every mode; returns its results.
 
-    Eager, `tf.function` with unknown dimensions and with unknown ranks, and `Dataset.map` with
-    known shapes agree; results have the documented dtypes and, statically and dynamically, the
-    documented shapes; the graph holds no Python op.
+    Eager, `tf.function` with unknown dimensions, with unknown ranks and of constants, and
+    `Dataset.map` with known shapes agree; results have the documented dtypes and, statically and
+    dynamically, the documented shapes; the graph holds no Python op, and iterators can be saved.
 
     Args:
       operation: a function of tensors.
@@ -47,8 +48,15 @@ def check(
         if shape is not None and signature is open_dims:
             _check_static(concrete, [shape] if len(results) == 1 else shape)
         _same(function(*arguments), results)
-    dataset = tf.data.Dataset.from_tensors(tuple(arguments)).map(operation)
-    _same(next(iter(dataset)), results)
+    constants = [_plain(argument) for argument in arguments]
+    folded = tf.function(lambda: operation(*map(tf.constant, constants)))
+    for _ in range(2):
+        _same(folded(), results)
+    iterator = iter(tf.data.Dataset.from_tensors(tuple(arguments)).map(operation))
+    _same(next(iterator), results)
+    tf.raw_ops.SerializeIterator(
+        resource_handle=iterator._iterator_resource, external_state_policy=SAVES_OR_FAILS
+    )
     results = [_plain(result) for result in results]
     if expected is not None:
         wanted = expected if isinstance(expected, (list, tuple)) else [expected]

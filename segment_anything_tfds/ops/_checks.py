@@ -56,14 +56,18 @@ def first_fault(checks: Sequence[Check], *, name: str) -> list[tf.Operation]:
         message, without the name; it is only run for a failing check.
       name: the public function to name.
     """
-    passed = tf.stack([check for check, _ in checks])
-    branches = [lambda describe=describe: _fail(name, describe()) for _, describe in checks]
+    passed = tf.reduce_all(tf.stack([check for check, _ in checks]))
+    return [tf.cond(passed, lambda: tf.constant(True), lambda: _fail_first(checks, name))]
+
+
+def _fail_first(checks: Sequence[Check], name: str) -> tf.Tensor:
+    """Asks one by one: `tf.data` saves iterators with `If` in them, but not with `Case`."""
+    (passed, describe), *rest = checks
 
     def fail():
-        first = tf.cast(tf.argmin(tf.cast(passed, tf.int32)), tf.int32)
-        return tf.switch_case(first, branches)
+        return _fail(name, describe())
 
-    return [tf.cond(tf.reduce_all(passed), lambda: tf.constant(True), fail)]
+    return tf.cond(passed, lambda: _fail_first(rest, name), fail) if rest else fail()
 
 
 def _fail(name: str, message: tf.Tensor) -> tf.Tensor:

@@ -136,8 +136,6 @@ def _write(spans: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
     from that of `a` to before that of `b`, less the pixels before `a` in its unit, plus the pixels
     before `b` in its unit: right even within one unit, as numbers wrap. Where units fill the result
     exactly, the slice at the end costs nothing.
-
-    `InplaceAdd` alters what it is given: fresh memory, which nothing else sees.
     """
     unit = _unit(total)
     num_units = tf.cast((total + unit - 1) // unit, tf.int32)
@@ -151,9 +149,19 @@ def _write(spans: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
     places = tf.concat([full, tf.minimum(tf.reshape(units, [-1]), num_units - 1)], 0)
     parts = tf.gather(tf.concat([-before, before], 0), tf.reshape(within, [-1]))
     values = tf.concat([tf.tile(before[size:], [tf.size(full), 1]), parts], 0)
-    zeros = tf.raw_ops.Empty(shape=[num_units, size], dtype=tf.uint8, init=True)
+    zeros = tf.fill([num_units, size], _fresh_zero(places))
     drawn = tf.raw_ops.InplaceAdd(x=_numbers(zeros), i=places, v=values)
     return tf.reshape(tf.bitcast(drawn, tf.uint8), [-1])[:total]
+
+
+def _fresh_zero(data: tf.Tensor) -> tf.Tensor:
+    """A uint8 zero that no optimiser knows, and that no other call has.
+
+    `InplaceAdd` alters its first argument, which must thus be neither folded into a constant, which
+    lives on, nor shared with another call, whose `data` would have to be the same tensor.
+    """
+    zero = tf.raw_ops.PlaceholderWithDefault(input=tf.minimum(tf.size(data), 0), shape=[])
+    return tf.cast(zero, tf.uint8)
 
 
 def _numbers(pixels: tf.Tensor) -> tf.Tensor:

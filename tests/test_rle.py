@@ -10,7 +10,7 @@ import rle_cases
 import tensorflow as tf
 from pycocotools import mask as coco_mask
 
-from segment_anything_tfds.ops import rle
+from segment_anything_tfds.ops import _draw, rle
 
 # runs 7, 3, 9, 4, 2: from the fourth on, the difference to the run two before, +1 and -7
 GOLDEN = b'7391I'
@@ -107,6 +107,21 @@ def test_large_blobs_are_bit_for_bit_those_of_pycocotools():
 def test_chequered_masks():
     masks = np.indices([3, 151, 203]).sum(0).astype(np.uint8) & 1
     np.testing.assert_array_equal(decode(rle_cases.encode(masks), masks.shape[1:]), masks)
+
+
+def test_equal_drawings_of_one_graph_share_no_memory():
+    spans, total = np.array([[3, 70], [80, 81]]), 192
+    expected = np.zeros(total, np.uint8)
+    expected[3:70], expected[80] = 1, 1
+
+    def twice(spans, total):
+        return _draw._write(spans, total), _draw._write(spans, total)
+
+    folded = tf.function(lambda: twice(tf.constant(spans), tf.constant(total, tf.int64)))
+    traced = tf.function(twice)
+    for _ in range(2):
+        drawn = [*folded(), *traced(tf.constant(spans), tf.constant(total, tf.int64))]
+        np.testing.assert_array_equal(drawn, [expected] * 4)
 
 
 def test_real_masks(shared_data):

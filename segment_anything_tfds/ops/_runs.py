@@ -65,6 +65,12 @@ def foreground(runs: Runs) -> ForegroundRuns:
     return ForegroundRuns(rows, starts, ends)
 
 
+def select(found: ForegroundRuns, wanted: tf.Tensor) -> ForegroundRuns:
+    """Keeps the runs of `wanted`, bool [F]."""
+    kept = tf.where(wanted)[:, 0]
+    return ForegroundRuns(*(tf.gather(part, kept) for part in found))
+
+
 class Masks(NamedTuple):
     """Masks that were read, in the place of their `counts`: several operations, one reading.
 

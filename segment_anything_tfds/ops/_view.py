@@ -173,18 +173,24 @@ def sample(found: _runs.ForegroundRuns, view: View) -> tuple[_runs.ForegroundRun
     target columns sample stays one column; the grid's edges say how wide it is drawn.
     """
     rows, columns = view.y.samples_before(), view.x.samples_before()
-    height = rows[-1] - rows[0]
+    source_height = tf.maximum(view.y.source, 1)
     hit = tf.cast(columns[1:] > columns[:-1], tf.int32)
+    found = _in_sampled_columns(found, source_height, hit)
+    height = rows[-1] - rows[0]
     first = height * tf.cumsum(tf.pad(hit, [[0, 1]]), exclusive=True)
     span = tf.stack([found.starts, found.ends])
-    column = tf.truncatediv(span, tf.maximum(view.y.source, 1))
-    row = tf.gather(rows - rows[0], span - column * view.y.source)
+    column = tf.truncatediv(span, source_height)
+    row = tf.gather(rows - rows[0], span - column * source_height)
     span = tf.gather(first, column) + row * tf.gather(tf.pad(hit, [[0, 1]]), column)
-    kept = tf.where(span[0] < span[1])[:, 0]
-    moved = _runs.ForegroundRuns(
-        tf.gather(found.rows, kept), tf.gather(span[0], kept), tf.gather(span[1], kept)
-    )
+    moved = _runs.select(_runs.ForegroundRuns(found.rows, span[0], span[1]), span[0] < span[1])
     edges = tf.concat([tf.boolean_mask(columns[:-1], hit > 0), columns[-1:]], 0)
     edges = view.x.offset + tf.where(view.flip, view.x.content - edges, edges)
     size = tf.stack([view.y.target, view.x.target])
     return moved, _draw.Grid(height, edges, view.y.offset + rows[0], size)
+
+
+def _in_sampled_columns(found: _runs.ForegroundRuns, height, hit) -> _runs.ForegroundRuns:
+    """Drops most of what no sample hits, which is cheaper here: short runs in other columns."""
+    column = tf.truncatediv(found.starts, height)
+    longer = found.ends > (column + 1) * height
+    return _runs.select(found, longer | (tf.gather(hit, column) > 0))

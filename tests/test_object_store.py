@@ -1,10 +1,15 @@
-"""Archives and data sets in an object store: a server that speaks S3, on this machine."""
+"""Archives and data sets in an object store: servers on this machine that speak S3, or GCS."""
 
 import contextlib
 import hashlib
+import http.server
+import importlib
+import importlib.util
 import json
 import logging
+import pathlib
 import re
+import threading
 import urllib.request
 
 import pytest
@@ -15,10 +20,6 @@ from etils import epath
 from test_runners import MULTI_PROCESSING
 
 from segment_anything_tfds.prepare import object_store
-
-moto = pytest.importorskip('moto.server')
-boto3 = pytest.importorskip('boto3')
-pytest.importorskip('s3fs')
 
 DATA_SET = 'sets/segment_anything/1.0.0/'
 BUILD = """
@@ -61,96 +62,159 @@ def clean(archives, tmp_path_factory):
     return digests(build(archives, tmp_path_factory.mktemp('clean')).data_path)
 
 
-@pytest.fixture
-def store(archives, monkeypatch):
-    """A client of a server with the archives in a bucket; epath finds the server too."""
+class Store:
+    """The bucket that holds the data set, and a build that writes there from another bucket."""
+
+    def __init__(self, scheme: str, archives: pathlib.Path):
+        self.files = _client(scheme)
+        self.scheme = scheme
+        for path in archives.iterdir():
+            self.files.put_file(str(path), f'archives/sa-1b/{path.name}')
+
+    def names(self) -> list[str]:
+        return [key.removeprefix('data/') for key in self.files.find('data')]
+
+    def get(self, key: str) -> bytes:
+        return self.files.cat_file(f'data/{key}')
+
+    def digests(self) -> dict[str, str]:
+        return {
+            key.removeprefix(DATA_SET): hashlib.sha256(self.get(key)).hexdigest()
+            for key in self.names()
+            if key.startswith(DATA_SET) and '-train.' in key
+        }
+
+    def build(self, *flags, before: str = '', **kwargs):
+        folders = f'{self.scheme}://archives/sa-1b', f'{self.scheme}://data/sets'
+        return run_python(before + BUILD, *folders, *flags, **kwargs)
+
+
+def _client(scheme: str):
+    fresh = {'use_listings_cache': False, 'skip_instance_cache': True}
+    if scheme == 's3':
+        return importlib.import_module('s3fs').S3FileSystem(**fresh)
+    # What `gcsfs` itself exports depends on the environment when it was imported.
+    return importlib.import_module('gcsfs.core').GCSFileSystem(token='anon', **fresh)
+
+
+@contextlib.contextmanager
+def _s3_server(monkeypatch):
+    moto = pytest.importorskip('moto.server')
+    s3fs = pytest.importorskip('s3fs')
     logging.getLogger('werkzeug').setLevel(logging.ERROR)
     server = moto.ThreadedMotoServer(ip_address='127.0.0.1', port=0, verbose=False)
     server.start()
-    host, port = server.get_host_and_port()
+    try:
+        host, port = server.get_host_and_port()
+        for name, value in {
+            'AWS_ENDPOINT_URL': f'http://{host}:{port}',
+            'AWS_ACCESS_KEY_ID': 'test',
+            'AWS_SECRET_ACCESS_KEY': 'test',
+            'AWS_DEFAULT_REGION': 'us-east-1',
+        }.items():
+            monkeypatch.setenv(name, value)
+        urllib.request.urlopen(f'http://{host}:{port}/moto-api/reset', data=b'')
+        client = s3fs.S3FileSystem(skip_instance_cache=True)
+        for bucket in ('archives', 'data'):
+            client.mkdir(bucket)
+        yield
+    finally:
+        server.stop()
+
+
+@contextlib.contextmanager
+def _gs_server(monkeypatch):
+    emulator = pytest.importorskip('gcp_storage_emulator.server')
+    if importlib.util.find_spec('gcsfs') is None:  # imported later: it looks at the environment
+        pytest.skip('no gcsfs')
+    moves = r'^/storage/v1/b/(?P<bucket_name>[^/]+)/o/(?P<object_id>.+)/moveTo/o/(?P<target>.+)$'
+    routes = ((moves, {emulator.POST: _move}), *emulator.HANDLERS)
+    monkeypatch.setattr(emulator, 'HANDLERS', routes)
+    monkeypatch.setattr(emulator.server, 'HTTPServer', http.server.ThreadingHTTPServer)
+    handle, one_at_a_time = emulator.Router.handle, threading.Lock()
+
+    def handle_alone(*args):
+        with one_at_a_time:
+            return handle(*args)
+
+    monkeypatch.setattr(emulator.Router, 'handle', handle_alone)
+    server = emulator.create_server('127.0.0.1', 0, in_memory=True)
+    server.start()
+    address = f'http://127.0.0.1:{server._api._httpd.server_port}'
     for name, value in {
-        'AWS_ENDPOINT_URL': f'http://{host}:{port}',
-        'AWS_ACCESS_KEY_ID': 'test',
-        'AWS_SECRET_ACCESS_KEY': 'test',
-        'AWS_DEFAULT_REGION': 'us-east-1',
-        'EPATH_USE_TF': 'false',
+        'STORAGE_EMULATOR_HOST': address,
+        'FSSPEC_GCS_TOKEN': 'anon',
+        'FSSPEC_GS_TOKEN': 'anon',
+        'GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT': 'false',  # which speaks gRPC, to no server here
     }.items():
         monkeypatch.setenv(name, value)
-    urllib.request.urlopen(f'http://{host}:{port}/moto-api/reset', data=b'')
-    client = boto3.client('s3')
-    for bucket in ('archives', 'data'):
-        client.create_bucket(Bucket=bucket)
-    for path in archives.iterdir():
-        client.upload_file(str(path), 'archives', f'sa-1b/{path.name}')
-    yield client
-    server.stop()
+    try:
+        for bucket in ('archives', 'data'):
+            body = json.dumps({'name': bucket}).encode()
+            headers = {'Content-Type': 'application/json'}
+            request = urllib.request.Request(f'{address}/storage/v1/b?project=p', body, headers)
+            urllib.request.urlopen(request)
+        yield
+    finally:
+        server.stop()
 
 
-def _keys(store, prefix=''):
-    listed = store.list_objects_v2(Bucket='data', Prefix=prefix)
-    return [item['Key'] for item in listed.get('Contents', [])]
+def _move(request, response, storage):
+    """What the emulator lacks of the service: one object takes another name."""
+    from gcp_storage_emulator.handlers import objects
+
+    bucket, name = request.params['bucket_name'], request.params['object_id']
+    target = request.params['target']
+    response.json(objects._copy(request.base_url, storage, bucket, name, bucket, target))
+    storage.delete_file(bucket, name)
 
 
-def _get(store, key) -> bytes:
-    return store.get_object(Bucket='data', Key=key)['Body'].read()
+_SERVERS = {'s3': _s3_server, 'gs': _gs_server}
 
 
-def _digests(store) -> dict[str, str]:
-    return {
-        key.removeprefix(DATA_SET): hashlib.sha256(_get(store, key)).hexdigest()
-        for key in _keys(store, DATA_SET)
-        if '-train.' in key
-    }
-
-
-def _build(*flags, before: str = '', **kwargs):
-    return run_python(before + BUILD, 's3://archives/sa-1b', 's3://data/sets', *flags, **kwargs)
+@pytest.fixture(params=['s3', pytest.param('gs', marks=pytest.mark.slow)])
+def store(request, archives, monkeypatch):
+    """A server with the archives in a bucket, which `epath` finds."""
+    monkeypatch.setenv('EPATH_USE_TF', 'false')
+    with _SERVERS[request.param](monkeypatch):
+        yield Store(request.param, archives)
 
 
 def _said(done) -> list[str]:
     return re.findall('^(?:RUN|REUSED).*', done.stdout, re.MULTILINE)
 
 
-@pytest.mark.parametrize('flags', [(), MULTI_PROCESSING], ids=['one', 'multi'])
-def test_builds_from_bucket_to_bucket(store, clean, flags):
-    assert _said(_build(*flags)) == ['RUN [0, 1, 2]', 'REUSED 0']
-    assert _digests(store) == clean
-    others = {key.removeprefix(DATA_SET) for key in _keys(store)} - set(clean)
+def test_builds_from_bucket_to_bucket(store, clean):
+    assert _said(store.build(*MULTI_PROCESSING)) == ['RUN [0, 1, 2]', 'REUSED 0']
+    assert store.digests() == clean
+    others = {key.removeprefix(DATA_SET) for key in store.names()} - set(clean)
     assert others == {'LICENSE', 'dataset_info.json', 'features.json', 'metadata.json'}
 
 
-def test_copied_to_a_disk_it_is_a_data_set(store, archives, tmp_path):
-    _build()
-    for key in _keys(store):
+def test_copied_to_a_disk_it_is_a_data_set(store, tmp_path):
+    assert _said(store.build()) == ['RUN [0, 1, 2]', 'REUSED 0']
+    assert _said(store.build()) == ['REUSED 0']  # it is there already
+    for key in store.names():
         path = tmp_path / key
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(_get(store, key))
+        path.write_bytes(store.get(key))
     copied = tfds.builder_from_directory(str(tmp_path / DATA_SET))
     assert len(read(copied)) == 12
 
 
-@pytest.mark.parametrize('flags', [(), MULTI_PROCESSING], ids=['one', 'multi'])
-def test_goes_on_where_a_stopped_driver_left_off(store, clean, flags):
+def test_goes_on_where_a_stopped_driver_left_off(store, clean):
     """Also where worker processes write what the driver then has to see."""
-    stopped = _build(before=STOPPED, check=False)
+    stopped = store.build(before=STOPPED, check=False)
     assert stopped.returncode and 'KeyboardInterrupt' in stopped.stderr
-    assert DATA_SET + 'dataset_info.json' not in _keys(store)
-    store.put_object(Bucket='data', Key=DATA_SET + 'left-from-a-stopped-build', Body=b'')
+    assert DATA_SET + 'dataset_info.json' not in store.names()
+    store.files.pipe_file(f'data/{DATA_SET}left-from-a-stopped-build', b'')
     sidecar = 'sets/segment_anything/incomplete.shards_1.0.0/sa_000001.json'
-    assert json.loads(_get(store, sidecar))['shard_examples'] == [4]
-    store.delete_object(Bucket='data', Key=sidecar)
+    assert json.loads(store.get(sidecar))['shard_examples'] == [4]
+    store.files.rm_file(f'data/{sidecar}')
 
-    assert _said(_build(*flags)) == ['RUN [1]', 'REUSED 2']
-    assert _digests(store) == clean
-    assert len(_keys(store)) == len(clean) + 4
-
-
-def test_a_second_build_reuses_the_data_set(store):
-    _build()
-    written = store.head_object(Bucket='data', Key=DATA_SET + 'dataset_info.json')['LastModified']
-    _build()
-    again = store.head_object(Bucket='data', Key=DATA_SET + 'dataset_info.json')['LastModified']
-    assert again == written
+    assert _said(store.build(*MULTI_PROCESSING)) == ['RUN [1]', 'REUSED 2']
+    assert store.digests() == clean
+    assert len(store.names()) == len(clean) + 4
 
 
 def test_a_folder_on_a_disk_is_left_to_tfds(tmp_path):

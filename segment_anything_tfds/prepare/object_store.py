@@ -24,7 +24,7 @@ def copy(source: epath.Path, target: epath.Path) -> None:
       target: its copy; replaced where it exists.
     """
     try:
-        store = fsspec.filesystem(os.fspath(source).partition('://')[0])
+        store = fsspec.filesystem(_scheme(source))
     except ImportError as error:
         logging.warning('%s is copied through this machine: %s', source.name, error)
         source.copy(target, overwrite=True)
@@ -32,11 +32,26 @@ def copy(source: epath.Path, target: epath.Path) -> None:
     store.copy(os.fspath(source), os.fspath(target))
 
 
-def forget_listings(folder: os.PathLike | str) -> None:
-    """Has `fsspec` ask a store anew what a folder holds, where others write too."""
-    if is_remote(folder):
-        with contextlib.suppress(ImportError):
-            fsspec.filesystem(os.fspath(folder).partition('://')[0]).invalidate_cache()
+def glob(folder: epath.Path, pattern: str) -> list[epath.Path]:
+    """What a folder holds now.
+
+    `epath` has `fsspec` remember the answer of a store as long as the process lives, which would
+    hide from the driver what workers write afterwards.
+    """
+    if not is_remote(folder):
+        return list(folder.glob(pattern))
+    try:
+        store = fsspec.filesystem(
+            _scheme(folder), use_listings_cache=False, skip_instance_cache=True
+        )
+    except ImportError:
+        return list(folder.glob(pattern))
+    names = store.glob(f'{os.fspath(folder)}/{pattern}')
+    return [folder / name.rpartition('/')[2] for name in names]
+
+
+def _scheme(path: os.PathLike | str) -> str:
+    return os.fspath(path).partition('://')[0]
 
 
 @contextlib.contextmanager

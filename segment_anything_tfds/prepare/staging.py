@@ -75,9 +75,8 @@ class Staging:
 
     def clear_temporaries(self) -> None:
         """Removes what workers that were killed left half-written; for when none is at work."""
-        for path in epath.Path(self.folder).glob(f'*{_TEMPORARY}*'):
+        for path in object_store.glob(epath.Path(self.folder), f'*{_TEMPORARY}*'):
             path.unlink(missing_ok=True)
-        object_store.forget_listings(self.folder)
 
     def write_sidecar(self, sidecar: Sidecar) -> None:
         write_text(self.path(sidecar.archive, 'json'), json.dumps(dataclasses.asdict(sidecar)))

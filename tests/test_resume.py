@@ -321,6 +321,25 @@ def test_error_of_the_examples_reaches_the_caller(tmp_path):
             spread.write('tfrecord', [tmp_path / str(i) for i in range(shards)], examples())
 
 
+def test_counters_of_beam_say_what_was_done(tmp_path):
+    files = samples.members(1, 3) | {'./sa_2.json': b'{'}
+    samples.write_archive(tmp_path / 'sa_000000.tar', files)
+    pipeline = runner.pipeline()
+    sources = archives.locate(tmp_path, None)
+    _ = pipeline | transform.BuildShards(sources, _plan(tmp_path, on_error='skip'))
+    counters = pipeline.run().metrics().query()['counters']
+    assert {
+        counter.key.metric.name: counter.committed
+        for counter in counters
+        if counter.key.metric.namespace == 'segment_anything'
+    } == {
+        'archives_built': 1,
+        'examples': 2,
+        'bytes_read': (tmp_path / 'sa_000000.tar').stat().st_size,
+        'skipped/json_invalid': 1,
+    }
+
+
 def test_sidecar_says_what_was_done(manual_dir, tmp_path):
     plan = _plan(tmp_path, shards_per_archive=2)
     source = archives.locate(manual_dir, None, [1])[0]

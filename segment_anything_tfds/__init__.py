@@ -18,6 +18,7 @@ from segment_anything_tfds import _registration
 if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
     from segment_anything_tfds import training
     from segment_anything_tfds.ops import boxes, prompts, rle, transforms
+    from segment_anything_tfds.report.show import show_examples
     from segment_anything_tfds.segment_anything_dataset_builder import Builder
     from segment_anything_tfds.source import coco_rle
 
@@ -29,6 +30,7 @@ _LAZY = {
     'coco_rle': 'segment_anything_tfds.source.coco_rle',
     'prompts': 'segment_anything_tfds.ops.prompts',
     'rle': 'segment_anything_tfds.ops.rle',
+    'show_examples': 'segment_anything_tfds.report.show:show_examples',
     'training': 'segment_anything_tfds.training',
     'transforms': 'segment_anything_tfds.ops.transforms',
 }
@@ -40,6 +42,7 @@ __all__ = [
     'coco_rle',
     'prompts',
     'rle',
+    'show_examples',
     'training',
     'transforms',
 ]

@@ -131,12 +131,13 @@ def _flags(engine: str):
 
 
 class _Killer(threading.Thread):
-    """Kills the process that writes the shard of an archive, once, in the middle of its work."""
+    """Kills the process that is stuck in an archive, once; its next reader is not."""
 
-    def __init__(self, data_dir: pathlib.Path, number: int):
+    def __init__(self, data_dir: pathlib.Path, number: int, served: fault_server.Served):
         super().__init__(daemon=True)
         self._pattern = f'segment_anything/incomplete.shards_*/sa_{number:06d}.0.*.tmp-*'
         self._data_dir = data_dir
+        self._served = served
         self.killed: int | None = None
 
     def run(self):
@@ -149,18 +150,19 @@ class _Killer(threading.Thread):
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 if any(file.path == path for file in process.open_files()):
-                    time.sleep(0.5)
+                    self._served.stalls = 0
                     process.kill()
                     self.killed = process.pid
                     return
 
 
 @pytest.mark.parametrize('engine', ['multi', 'portable', 'dask'])
-def test_worker_killed_in_the_middle_of_an_archive(engine, slow_dir, tmp_path, clean):
-    killer = _Killer(tmp_path, SLOW)
+def test_worker_killed_in_the_middle_of_an_archive(engine, stuck_dir, tmp_path, clean):
+    folder, served = stuck_dir
+    killer = _Killer(tmp_path, SLOW, served)
     with _flags(engine) as flags:
         killer.start()
-        built = build(slow_dir, tmp_path, download_config=_config(flags))
+        built = build(folder, tmp_path, download_config=_config(flags))
     assert killer.killed is not None
     _check(built, clean)
 

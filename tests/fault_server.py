@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import http.server
+import pathlib
 import random
 import re
 import socket
@@ -107,6 +108,16 @@ class FaultServer:
 
     def __exit__(self, *exc_info):
         self.close()
+
+
+@contextlib.contextmanager
+def behind_link(path: pathlib.Path):
+    """Puts a link in the place of an archive; gives what is served."""
+    with FaultServer() as server:
+        url = server.serve(path.name, path.read_bytes())
+        path.unlink()
+        (path.parent / 'segment_anything_links.txt').write_text(f'{path.name}\t{url}\n')
+        yield server.objects[path.name]
 
 
 class _Server(http.server.ThreadingHTTPServer):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 
+import fault_server
 import pytest
 import samples
 from building import REPO, build, digests, run_python
@@ -55,17 +56,23 @@ def _sidecars(data_dir) -> list[pathlib.Path]:
 
 
 def test_goes_on_after_a_kill(manual_dir, tmp_path, clean):
-    process = _start_build(manual_dir, tmp_path)
-    while len(_sidecars(tmp_path)) < 2:
-        assert process.poll() is None
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    finished = len(_sidecars(tmp_path))
-    assert 2 <= finished < 6
-    assert not (tmp_path / 'segment_anything' / '1.0.0').exists()
-
-    built = build(manual_dir, tmp_path)
+    folder = tmp_path / 'stuck'
+    folder.mkdir()
+    for path in manual_dir.iterdir():
+        (folder / path.name).hardlink_to(path)
+    with fault_server.behind_link(folder / 'sa_000003.tar') as served:
+        served.stalls = sys.maxsize
+        process = _start_build(folder, tmp_path)
+        while not list(tmp_path.rglob('sa_000003.0.tfrecord.tmp-*')):
+            assert process.poll() is None
+            time.sleep(0.005)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        finished = len(_sidecars(tmp_path))
+        assert finished < 6
+        assert not (tmp_path / 'segment_anything' / '1.0.0').exists()
+        served.stalls = 0
+        built = build(folder, tmp_path)
     assert built.info.metadata['archives_reused'] == finished
     assert built.info.metadata['archives_built'] == 6 - finished
     assert digests(built.data_path) == clean

@@ -70,7 +70,7 @@ def slow_dir(manual_dir, tmp_path):
     folder.mkdir()
     for path in manual_dir.iterdir():
         (folder / path.name).hardlink_to(path)
-    with _served(folder) as served:
+    with fault_server.behind_link(folder / f'sa_{SLOW:06d}.tar') as served:
         served.rate = len(served.body) / 3
         yield folder
 
@@ -82,20 +82,9 @@ def stuck_dir(manual_dir, tmp_path):
     folder.mkdir()
     for path in manual_dir.iterdir():
         (folder / path.name).hardlink_to(path)
-    with _served(folder) as served:
+    with fault_server.behind_link(folder / f'sa_{SLOW:06d}.tar') as served:
         served.stalls = sys.maxsize
         yield folder, served
-
-
-@contextlib.contextmanager
-def _served(folder: pathlib.Path):
-    """Puts a link in the place of an archive."""
-    path = folder / f'sa_{SLOW:06d}.tar'
-    with fault_server.FaultServer() as server:
-        url = server.serve(path.name, path.read_bytes())
-        path.unlink()
-        (folder / 'segment_anything_links.txt').write_text(f'{path.name}\t{url}\n')
-        yield server.objects[path.name]
 
 
 def _config(flags) -> dict:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from segment_anything_tfds.source import annotations, archives, faults, inputs
+from segment_anything_tfds.source import annotations, archives, examples, faults, inputs
 
 OnFault = Callable[[faults.Fault], None]
 _COLUMNS = {
@@ -93,20 +93,10 @@ def read(unit: inputs.Input, *, on_fault: OnFault = raise_fault, on_bytes=None) 
         yield from _read_shard(unit)
         return
     with archives.open_archive(unit, on_fault=on_fault, on_bytes=on_bytes) as pairs:
-        for pair in pairs:
-            example, found = annotations.check(
-                pair.image,
-                pair.record,
-                archive=unit.name,
-                image_name=pair.image_name,
-                record_name=pair.record_name,
-            )
-            for fault in found:
-                on_fault(fault)
-            if example is not None:
-                content = json.loads(pair.record)
-                content['annotations'] = _keep(content['annotations'], example.annotations)
-                yield Record(pair.image, example, content)
+        for pair, example in examples.check_pairs(pairs, archive=unit.name, on_fault=on_fault):
+            content = json.loads(pair.record)
+            content['annotations'] = _keep(content['annotations'], example.annotations)
+            yield Record(pair.image, example, content)
 
 
 def _keep(raw: list, columns: dict[str, Any]) -> list[dict]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 from segment_anything_tfds.prepare import driver, fault_log, progress, serialize, spread
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import annotations, archives, checksums, faults, links
+from segment_anything_tfds.source import annotations, archives, checksums, examples, faults, links
 
 DIGEST = 'archive_digest'
 _LAYOUT_VERSION = 1
@@ -201,35 +201,15 @@ def _serialized_examples(
 def _checked_examples(
     reader: archives.ArchiveReader, source: archives.Source, plan: Plan, log: fault_log.FaultLog
 ) -> Iterator[annotations.Example]:
-    seen = set()
+    checked = examples.check_pairs(
+        reader, archive=source.name, on_fault=log.add, decode_images=plan.decode_images
+    )
     try:
-        for pair in reader:
-            example, found = annotations.check(
-                pair.image,
-                pair.record,
-                archive=source.name,
-                image_name=pair.image_name,
-                record_name=pair.record_name,
-                decode_images=plan.decode_images,
-            )
-            for fault in found:
-                log.add(fault)
-            if example is None:
-                continue
-            image_id = example.image['image_id']
-            if image_id in seen:
-                log.add(_duplicate(source.name, pair.record_name, image_id))
-                continue
-            seen.add(image_id)
+        for _, example in checked:
             yield example
     except faults.DataError as error:
         for fault in error.faults:
             log.add(fault)
-
-
-def _duplicate(archive: str, member: str, image_id: int) -> faults.Fault:
-    detail = f'`image_id` {image_id} was already seen in this archive'
-    return faults.Fault(archive, 'image_id_duplicate', detail, member=member)
 
 
 def _record_unfinished(

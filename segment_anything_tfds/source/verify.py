@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Callable
 
-from segment_anything_tfds.source import annotations, archives, checksums, faults, locations
+from segment_anything_tfds.source import archives, checksums, examples, faults, locations
 
 EXPECTED_PAIRS = 11_186
 _FAULTS_KEPT = 20
@@ -97,26 +97,11 @@ def verify(
 
 
 def _check_pairs(reader: archives.ArchiveReader, report: Report, decode_images: bool) -> None:
-    seen: set[int] = set()
-    for pair in reader:
-        example, found = annotations.check(
-            pair.image,
-            pair.record,
-            archive=report.archive,
-            image_name=pair.image_name,
-            record_name=pair.record_name,
-            decode_images=decode_images,
-        )
-        for fault in found:
-            report.add(fault)
-        if example is None:
-            continue
+    checked = examples.check_pairs(
+        reader, archive=report.archive, on_fault=report.add, decode_images=decode_images
+    )
+    for _, example in checked:
         report.masks += len(example.annotations['id'])
-        number = example.image['image_id']
-        if number in seen:
-            detail = f'expected `image_id` to occur once; got {number} again'
-            report.add(faults.Fault(report.archive, 'image_id_duplicate', detail, pair.record_name))
-        seen.add(number)
 
 
 def _judge(report: Report, known: checksums.Checksums, expected_pairs: int | None) -> None:

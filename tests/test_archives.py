@@ -22,7 +22,7 @@ from etils import epath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segment_anything_tfds.source import _chunks, archives, fetch, links, locations
+from segment_anything_tfds.source import _chunks, archives, fetch, links, locations, paths
 from segment_anything_tfds.source.archives import Source
 from segment_anything_tfds.source.faults import DataError, Fault
 
@@ -810,7 +810,7 @@ def test_locate_says_what_is_missing(manual_dir):
 @pytest.fixture
 def as_bucket(monkeypatch):
     """Reads local paths the way that `gs://` and `s3://` are read."""
-    monkeypatch.setattr(locations, 'open_path', epath.Path)
+    monkeypatch.setattr(paths, 'open_path', epath.Path)
 
 
 def test_buckets(as_bucket, manual_dir):
@@ -833,9 +833,9 @@ def test_buckets(as_bucket, manual_dir):
 
 
 def test_paths_of_buckets_go_to_epath():
-    path = locations.open_path('gs://bucket/sa_000020.tar')
+    path = paths.open_path('gs://bucket/sa_000020.tar')
     assert isinstance(path, epath.Path) and os.fspath(path) == 'gs://bucket/sa_000020.tar'
-    assert isinstance(locations.open_path('/x/sa_000020.tar'), pathlib.Path)
+    assert isinstance(paths.open_path('/x/sa_000020.tar'), pathlib.Path)
 
 
 # Properties.

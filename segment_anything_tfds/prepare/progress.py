@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import tqdm
 
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import archives, locations
+from segment_anything_tfds.source import archives, paths
 
 _LOCAL_SECONDS = 1.0
 _REMOTE_SECONDS = 20.0
@@ -77,7 +77,7 @@ def _watch(
 
 
 def _size(source: archives.Source) -> int:
-    return locations.size_and_time(locations.open_path(source.location))[0]
+    return paths.size_and_time(paths.open_path(source.location))[0]
 
 
 def _totals(

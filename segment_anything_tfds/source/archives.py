@@ -15,7 +15,7 @@ import functools
 import pathlib
 from collections.abc import Callable, Iterator
 
-from segment_anything_tfds.source import _chunks, _members, _tar, _waiting, locations
+from segment_anything_tfds.source import _chunks, _members, _tar, _waiting, paths
 from segment_anything_tfds.source._members import Half
 from segment_anything_tfds.source.faults import DataError, Fault
 from segment_anything_tfds.source.locations import Source, locate
@@ -206,7 +206,7 @@ class ArchiveReader:
 
     def _folder(self) -> Iterator[tuple[Half, Callable[[], bytes]]]:
         halves = []
-        for name, kind, size, _, path in locations.walk(self._source.location):
+        for name, kind, size, _, path in paths.walk(self._source.location):
             half = self._half(name, kind, size)
             if half is not None:
                 halves.append((half, path))
@@ -224,7 +224,7 @@ class ArchiveReader:
 def _open(source: Source):
     """The bytes of an archive as it is stored, as an object with `read` and `close`."""
     if source.kind != 'link':
-        path = locations.open_path(source.location)
+        path = paths.open_path(source.location)
         local = isinstance(path, pathlib.Path)
         return open(path, 'rb', buffering=0) if local else path.open('rb')
     from segment_anything_tfds.source import fetch  # slow to import, and files do without

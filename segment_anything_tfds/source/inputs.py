@@ -9,7 +9,7 @@ import pathlib
 import re
 from collections.abc import Iterable, Sequence
 
-from segment_anything_tfds.source import locations, selection
+from segment_anything_tfds.source import locations, paths, selection
 
 _NUMBER = re.compile(r'sa_([0-9]{6})')
 _INFO = 'dataset_info.json'
@@ -86,7 +86,7 @@ def find(
 
 
 def _find(text: str) -> list[locations.Source | Shard]:
-    path = locations.open_path(text)
+    path = paths.open_path(text)
     if not path.exists():
         raise FileNotFoundError(
             f'`inputs.find`: expected `paths` that exist; got {text}. Check its spelling.'
@@ -99,7 +99,7 @@ def _find(text: str) -> list[locations.Source | Shard]:
         return locations.locate(text, None)
     except ValueError:
         pass
-    if any(re.search(r'sa_[0-9]+\.json$', name) for name, *_ in locations.walk(text, stat=False)):
+    if any(re.search(r'sa_[0-9]+\.json$', name) for name, *_ in paths.walk(text, stat=False)):
         return [_archive(path, 'folder')]
     raise ValueError(
         f'`inputs.find`: expected archives, an extracted archive or a prepared dataset in {text}; '

@@ -13,7 +13,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable
 
-from segment_anything_tfds.source import selection
+from segment_anything_tfds.source import paths, selection
 
 FILE_NAME = 'segment_anything_links.txt'
 HOMEPAGE = 'https://ai.meta.com/datasets/segment-anything-downloads/'
@@ -85,9 +85,7 @@ def read(path: os.PathLike | str) -> Links:
       FileNotFoundError: there is no such file.
       ValueError: the file is not a links file; see `parse`.
     """
-    from segment_anything_tfds.source import locations  # which imports this module
-
-    path = locations.open_path(path)
+    path = paths.open_path(path)
     if path.is_dir():
         path = path / FILE_NAME
     if not path.exists():
@@ -95,7 +93,7 @@ def read(path: os.PathLike | str) -> Links:
             f'`links.read`: expected `path` to be a links file; got {os.fspath(path)}, which does '
             f'not exist. {HOW_TO_GET}'
         )
-    length, _ = locations.size_and_time(path)
+    length, _ = paths.size_and_time(path)
     if length > _MAX_BYTES:
         raise ValueError(
             f'`links.read`: expected a links file of at most {_MAX_BYTES} bytes; got {length} '

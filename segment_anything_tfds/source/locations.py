@@ -5,19 +5,18 @@ from __future__ import annotations
 import dataclasses
 import logging
 import os
-import pathlib
 import re
 import urllib.parse
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable
 
 from segment_anything_tfds.source import links as links_lib
+from segment_anything_tfds.source import paths
 from segment_anything_tfds.source import selection as selection_lib
 
 # In order of preference, where several are at hand.
 SUFFIXES = ('.tar', '.tar.gz', '.tgz')
 _NAME = re.compile(r'sa_([0-9]{6})(\.tar|\.tar\.gz|\.tgz)?')
 _EMPTY = 'is empty'
-_HALF = re.compile(r'sa_[0-9]+\.(jpg|jpeg|json)', re.IGNORECASE)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,11 +61,11 @@ class Source:
         """
         if self.kind == 'link':
             return f'link {self.name}'
-        path = open_path(self.location)
+        path = paths.open_path(self.location)
         if self.kind == 'file':
-            size, modified = size_and_time(path)
+            size, modified = paths.size_and_time(path)
             return f'file {path.name} {size} {modified}'
-        stats = [(size, modified) for _, _, size, modified, _ in walk(self.location)]
+        stats = [(size, modified) for _, _, size, modified, _ in paths.walk(self.location)]
         latest = max((modified for _, modified in stats), default=0)
         return f'folder {path.name} {len(stats)} {sum(size for size, _ in stats)} {latest}'
 
@@ -117,7 +116,7 @@ def locate(
 
 def _present(manual_dir, listed: Container[int]) -> dict[int, tuple[str, str]]:
     """Kind and location of the archives in a folder, by number; `listed` ones have a link."""
-    folder = open_path(manual_dir) if manual_dir is not None else None
+    folder = paths.open_path(manual_dir) if manual_dir is not None else None
     if folder is None or not folder.is_dir():
         return {}
     found: dict[int, dict[str, str]] = {}
@@ -135,7 +134,9 @@ def _present(manual_dir, listed: Container[int]) -> dict[int, tuple[str, str]]:
                     os.path.basename(min(place for suffix, place in places.items() if suffix)),
                 )
             continue
-        files = [places[s] for s in SUFFIXES if s in places and not open_path(places[s]).is_dir()]
+        files = [
+            places[s] for s in SUFFIXES if s in places and not paths.open_path(places[s]).is_dir()
+        ]
         if file := _choose(files, number in listed):
             present[number] = ('file', file)
     return present
@@ -156,56 +157,14 @@ def _choose(files: list[str], is_listed: bool) -> str | None:
 def _defect(file: str) -> str | None:
     """Why a file cannot be an archive, as a link that leads nowhere; `None` if it may be one."""
     try:
-        size, _ = size_and_time(open_path(file))
+        size, _ = paths.size_and_time(paths.open_path(file))
     except OSError as error:
         return f'cannot be read ({error.strerror or type(error).__name__})'
     return None if size else _EMPTY
 
 
 def _has_members(folder: str) -> bool:
-    return any(_HALF.fullmatch(name.rpartition('/')[2]) for name, *_ in walk(folder, stat=False))
-
-
-def open_path(path: str | os.PathLike):
-    """A path to read from: `pathlib`'s for a local one, `epath`'s for `gs://` and the like."""
-    if '://' not in os.fspath(path):
-        return pathlib.Path(path)
-    from etils import epath  # slow to import, and local files do without
-
-    return epath.Path(path)
-
-
-def size_and_time(path) -> tuple[int, int]:
-    """Size in bytes and time of modification in whole seconds."""
-    stat = path.stat()
-    if isinstance(path, pathlib.Path):
-        return stat.st_size, int(stat.st_mtime)
-    return stat.length, int(stat.mtime or 0)
-
-
-def walk(folder: str, stat: bool = True) -> Iterator[tuple[str, str, int, int, object]]:
-    """Everything below a folder: name relative to it, kind as in a tar, size, time, path.
-
-    Links are not followed. Without `stat`, sizes and times are 0.
-    """
-    stack = [(open_path(folder), '')]
-    while stack:
-        path, name = stack.pop()
-        for child in path.iterdir():
-            inner = f'{name}/{child.name}' if name else child.name
-            kind = _kind(child)
-            if kind == 'directory':
-                stack.append((child, inner))
-            else:
-                size, modified = size_and_time(child) if stat and kind == 'file' else (0, 0)
-                yield inner, kind, size, modified, child
-
-
-def _kind(path) -> str:
-    if not isinstance(path, pathlib.Path):  # each question to a bucket takes a while
-        return 'file' if _HALF.fullmatch(path.name) or not path.is_dir() else 'directory'
-    if path.is_symlink():
-        return 'link'
-    if path.is_dir():
-        return 'directory'
-    return 'file' if path.is_file() else 'device'
+    return any(
+        paths.MEMBER.fullmatch(name.rpartition('/')[2])
+        for name, *_ in paths.walk(folder, stat=False)
+    )

@@ -2,11 +2,14 @@
 
 import os
 import pathlib
+import signal
 
 import pytest
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background; it is inherited
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 

@@ -153,7 +153,7 @@ def test_clicks_and_box_are_counted_apart(prepared):
     dataset = prepared.as_dataset(split='train', decoders=recipe.decoders)
     batch = next(iter(recipe.batches(dataset, 2, seed=1)))
     truth, valid = np.asarray(batch[1]), np.asarray(batch[2]) > 0
-    found = evaluate.evaluate_model(_Oracle(truth), [batch], clicks=(1, 3))
+    found = evaluate.evaluate_model(_Oracle(truth), [batch], clicks=np.array([1, 3]))
     assert found['box']['mean_iou'] == 1.0 and found['box']['count'] == valid.sum()
     for number in (1, 3):
         cut = truth * (np.arange(16) < 4 * number)
@@ -166,6 +166,8 @@ def test_clicks_and_box_are_counted_apart(prepared):
 def test_clicks_are_checked():
     with pytest.raises(ValueError, match=r'evaluate_model: expected `clicks`.*got \(0,\)'):
         evaluate.evaluate_model(None, [], clicks=(0,))
+    with pytest.raises(ValueError, match=r'evaluate_model: expected `clicks`.*got \(1\.0,\)'):
+        evaluate.evaluate_model(None, [], clicks=(1.0,))
 
 
 def test_command_judges_a_saved_model(prepared, tmp_path, capsys):

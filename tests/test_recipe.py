@@ -225,6 +225,27 @@ def test_wrong_fields_are_refused(change, match):
         training.Recipe(**change)
 
 
+def test_fields_may_be_scalars_of_numpy():
+    fields = {
+        'image_size': np.int64(64),
+        'scale_range': np.array([0.5, 2.0]),
+        'flip_probability': np.float32(0.5),
+        'num_points': [np.int32(1), np.int64(3)],
+        'max_area': np.uint8(9),
+        'refine': np.True_,
+    }
+    recipe = training.Recipe(**fields)
+    expected = training.Recipe(
+        image_size=64,
+        scale_range=(0.5, 2.0),
+        flip_probability=0.5,
+        num_points=(1, 3),
+        max_area=9,
+        refine=True,
+    )
+    assert repr(recipe) == repr(expected) and hash(recipe) == hash(expected)
+
+
 def test_rounds_of_the_published_recipes():
     """SAM: 8 clicks, and 2 rounds without; SAM 2: 7 and none; EdgeSAM: 2 decodings in all."""
     rounds = {n: training.recipes.get(n) for n in training.recipes.NAMES}

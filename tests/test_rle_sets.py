@@ -111,6 +111,18 @@ def test_nms_keeps_what_the_greedy_loop_keeps(masks, seed, threshold):
     assert limited.numpy().tolist() == expected[:2]
 
 
+def test_nms_keeps_infinite_scores_in_their_order():
+    scores = [-np.inf, 0.0, np.inf, -np.inf]
+    kept = rle.nms(['52203', '0`0', '`0', '52203'], scores, [4, 4], 0.5)
+    assert kept.numpy().tolist() == [2, 1, 0]
+
+
+def test_nms_in_a_graph_refuses_scores_that_are_no_numbers():
+    call = tf.function(lambda scores: rle.nms(STRINGS, scores, [4, 4], 0.5))
+    with pytest.raises(tf.errors.InvalidArgumentError, match='got NaN at index 1'):
+        call(tf.constant([0.5, np.nan]))
+
+
 @rle_cases.compiled('s', 's', 'z')
 def combine(a, b, size):
     return (
@@ -240,6 +252,10 @@ STRINGS = ['52203', '`0']
             r"rle\.flip: expected `axis` to be one of 'horizontal', 'vertical'; got 'x'",
         ),
         (
+            lambda: rle.flip(STRINGS, [4, 4], axis=np.array(['vertical', 'x'])),
+            r"rle\.flip: expected `axis` to be one of .*; got array\(\['vertical', 'x'\]",
+        ),
+        (
             lambda: rle.crop(STRINGS, [4, 4], [0, 0, 1]),
             r'rle\.crop: expected `crop_box` of shape \[4\]; got \(3,\)',
         ),
@@ -268,6 +284,10 @@ def test_static_faults(call, message):
         (
             lambda: rle.nms(STRINGS, [0.5], [4, 4], 0.5),
             r'rle\.nms: expected `scores` of shape \[2\], one a mask; got 1 of them',
+        ),
+        (
+            lambda: rle.nms(STRINGS, [0.5, np.nan], [4, 4], 0.5),
+            r'rle\.nms: expected `scores` that are numbers; got NaN at index 1\. Leave such',
         ),
         (
             lambda: rle.iou(STRINGS, STRINGS, [4, 4], crowd=[True]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Iterable
 
 import tensorflow as tf
@@ -9,40 +10,52 @@ import tensorflow as tf
 from segment_anything_tfds.ops import _checks
 
 
-def choice(where: str, name: str, value: object, allowed: Iterable[object]) -> None:
-    """Raises `ValueError` unless `value` is one of `allowed`."""
+def choice(where: str, name: str, value: object, allowed: Iterable[str]) -> None:
+    """Raises `ValueError` unless `value` is one of the strings `allowed`."""
     allowed = tuple(allowed)
-    if value not in allowed:
+    if not isinstance(value, str) or value not in allowed:
         names = ', '.join(repr(a) for a in allowed)
         raise ValueError(
             f'{where}: expected `{name}` to be one of {names}; got {value!r}. Choose one of them.'
         )
 
 
-def at_least(where: str, name: str, value: float, minimum: float) -> None:
-    """Raises `ValueError` unless the Python number `value` is `minimum` or more."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not value >= minimum:
+def is_int(value: object) -> bool:
+    """Whether `value` is an int, of Python or a scalar of NumPy, and no bool."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def at_least(where: str, name: str, value: float, minimum: float) -> float:
+    """Returns the number `value` as a float of Python; `ValueError` if it is below `minimum`."""
+    if not _is_number(value) or not value >= minimum:
         raise ValueError(
             f'{where}: expected `{name}` to be a number ≥ {minimum}; got {value!r}. '
             f'Pass a Python number of {minimum} or more.'
         )
+    return float(value)
 
 
-def positive_int(where: str, name: str, value: int) -> None:
-    """Raises `ValueError` unless `value` is a Python int of 1 or more."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+def positive_int(where: str, name: str, value: int) -> int:
+    """Returns the int `value` as one of Python; `ValueError` if it is none or below 1."""
+    if not is_int(value) or value < 1:
         raise ValueError(
             f'{where}: expected `{name}` to be an int ≥ 1; got {value!r}. Pass a Python int.'
         )
+    return int(value)
 
 
-def between(where: str, name: str, value: float, low: float, high: float) -> None:
-    """Raises `ValueError` unless the Python number `value` lies in [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
+def between(where: str, name: str, value: float, low: float, high: float) -> float:
+    """Returns the number `value` as a float of Python; `ValueError` outside [low, high]."""
+    if not _is_number(value) or not low <= value <= high:
         raise ValueError(
             f'{where}: expected `{name}` to be a number from {low} to {high}; got {value!r}. '
             'Pass a Python number in this range.'
         )
+    return float(value)
 
 
 def float_vector(where: str, name: str, value: tf.Tensor) -> tf.Tensor:

@@ -47,7 +47,7 @@ def to_runs(
       array([[ 5,  7,  9, 11, 16, 16]], dtype=int32)
     """
     name = 'rle.to_runs'
-    _arguments.positive_int(name, 'max_runs', max_runs)
+    max_runs = _arguments.positive_int(name, 'max_runs', max_runs)
     _arguments.choice(name, 'overflow', overflow, ('error', 'drop'))
     runs, height, width = _runs.parse_sized(counts, size, name=name)
     # without the last end, which is height × width, as the filling is
@@ -89,20 +89,21 @@ def decode_runs(runs: tf.Tensor, size: tf.Tensor, target_size: tuple[int, int]) 
       [[1, 0], [0, 0]]
     """
     name = 'rle.decode_runs'
-    check_target_size(name, target_size)
+    target_size = check_target_size(name, target_size)
     runs, size = tf.convert_to_tensor(runs), tf.convert_to_tensor(size)
     check_runs(name, runs, size)
     return draw(_TENSORFLOW, runs, tf.cast(size, tf.int32), target_size)
 
 
-def check_target_size(name: str, target_size: tuple[int, int]) -> None:
-    """Raises `ValueError` unless `target_size` is two Python ints from 1 to MAX_TARGET."""
+def check_target_size(name: str, target_size: tuple[int, int]) -> tuple[int, int]:
+    """Returns two Python ints from 1 to MAX_TARGET; `ValueError` if `target_size` is none."""
     is_pair = isinstance(target_size, (tuple, list)) and len(target_size) == 2
-    if not is_pair or not all(isinstance(n, int) and 1 <= n <= MAX_TARGET for n in target_size):
+    if not is_pair or not all(_arguments.is_int(n) and 1 <= n <= MAX_TARGET for n in target_size):
         raise ValueError(
             f'{name}: expected `target_size` to be two ints from 1 to {MAX_TARGET}; '
             f'got {target_size!r}. Pass (height, width).'
         )
+    return tuple(map(int, target_size))
 
 
 def check_runs(name: str, runs, size) -> None:

@@ -92,7 +92,7 @@ def nms(
 
     Args:
       counts: string [N], compressed COCO RLE.
-      scores: float [N].
+      scores: float [N], infinite ones included, without NaN.
       size: integer [2] or [N, 2], [height, width] in pixels.
       threshold: the largest IoU that two kept masks may have, 0 to 1.
       max_masks: keep at most so many.
@@ -103,36 +103,52 @@ def nms(
     Raises:
       ValueError: wrong dtypes or static shapes, a `threshold` outside 0..1, `max_masks` below 1.
       tf.errors.InvalidArgumentError: a malformed string, a size that it does not fill, or `scores`
-        of another length than `counts`.
+        of another length than `counts` or with a NaN among them.
 
     Example:
       >>> rle.nms(['52203', '52203', '`0'], [0.5, 0.9, 0.1], [4, 4], 0.7).numpy()
       array([1, 2], dtype=int32)
     """
-    _arguments.between('rle.nms', 'threshold', threshold, 0, 1)
+    threshold = _arguments.between('rle.nms', 'threshold', threshold, 0, 1)
     if max_masks is not None:
-        _arguments.positive_int('rle.nms', 'max_masks', max_masks)
-    scores = _arguments.float_vector('rle.nms', 'scores', scores)
+        max_masks = _arguments.positive_int('rle.nms', 'max_masks', max_masks)
     counts = _checks.vector(counts, tf.string, argument='counts', name='rle.nms')
-    num_masks, num_scores = tf.size(counts), tf.size(scores)
-
-    def describe():
-        return tf.strings.format(
-            'expected `scores` of shape [{}], one a mask; got {} of them. Pass one score a mask.',
-            [num_masks, num_scores],
-        )
-
-    check = (tf.equal(num_masks, num_scores), describe)
-    with tf.control_dependencies(_checks.first_fault([check], name='rle.nms')):
-        common, areas, _ = _compare(counts, counts, size, 'rle.nms')
+    num_masks = tf.size(counts)
+    scores = _checked_scores(scores, num_masks)
+    common, areas, _ = _compare(counts, counts, size, 'rle.nms')
     common, areas = tf.cast(common, tf.float64), tf.cast(areas, tf.float64)
     overlaps = tf.math.divide_no_nan(common, areas[:, tf.newaxis] + areas - common)
     return tf.image.non_max_suppression_overlaps(
         tf.cast(overlaps, tf.float32),
         scores,
         num_masks if max_masks is None else max_masks,
-        overlap_threshold=float(threshold),
+        overlap_threshold=threshold,
     )
+
+
+def _checked_scores(scores: tf.Tensor, num_masks: tf.Tensor) -> tf.Tensor:
+    """Returns float32 [N], finite from below: TensorFlow drops what scores no more than −∞."""
+    scores = _arguments.float_vector('rle.nms', 'scores', scores)
+    num_scores, is_nan = tf.size(scores), tf.math.is_nan(scores)
+
+    def wrong_number():
+        return tf.strings.format(
+            'expected `scores` of shape [{}], one a mask; got {} of them. Pass one score a mask.',
+            [num_masks, num_scores],
+        )
+
+    def without_rank():
+        return tf.strings.format(
+            'expected `scores` that are numbers; got NaN at index {}. Leave such masks out first.',
+            [tf.where(is_nan)[0, 0]],
+        )
+
+    checks = [
+        (tf.equal(num_masks, num_scores), wrong_number),
+        (~tf.reduce_any(is_nan), without_rank),
+    ]
+    with tf.control_dependencies(_checks.first_fault(checks, name='rle.nms')):
+        return tf.maximum(scores, scores.dtype.min)
 
 
 def _checked_crowd(crowd: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:

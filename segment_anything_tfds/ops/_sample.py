@@ -59,7 +59,7 @@ def sample_points(
       [[1], [-1]]
     """
     name = 'rle.sample_points'
-    _arguments.positive_int(name, 'num_points', num_points)
+    num_points = _arguments.positive_int(name, 'num_points', num_points)
     _arguments.choice(name, 'label', label, LABELS)
     seed = _arguments.seed(name, seed)
     runs, height, width = _runs.parse_sized(counts, size, name=name)

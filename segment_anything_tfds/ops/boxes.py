@@ -138,8 +138,8 @@ def jitter(
     """
     _arguments.choice('boxes.jitter', 'box_format', box_format, FORMATS)
     _arguments.choice('boxes.jitter', 'distribution', distribution, ('normal', 'uniform'))
-    _arguments.at_least('boxes.jitter', 'scale', scale, 0)
-    _arguments.at_least('boxes.jitter', 'max_pixels', max_pixels, 0)
+    scale = _arguments.at_least('boxes.jitter', 'scale', scale, 0)
+    max_pixels = _arguments.at_least('boxes.jitter', 'max_pixels', max_pixels, 0)
     seed = _arguments.seed('boxes.jitter', seed)
     boxes = _float_boxes('boxes.jitter', boxes)
     height, width = _height_width('boxes.jitter', 'size', size, boxes.dtype)

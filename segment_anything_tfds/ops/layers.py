@@ -36,9 +36,9 @@ class DecodeRuns(keras.layers.Layer):
     """
 
     def __init__(self, target_size: tuple[int, int], **kwargs):
-        _device.check_target_size('layers.DecodeRuns', target_size)
+        target_size = _device.check_target_size('layers.DecodeRuns', target_size)
         super().__init__(**{'trainable': False, **kwargs})
-        self.target_size = tuple(target_size)
+        self.target_size = target_size
         self.built = True
 
     def call(self, runs, size):

@@ -36,7 +36,7 @@ def choose(
       >>> prompts.choose([True, False, True], 4, seed=[1, 2]).shape
       TensorShape([2])
     """
-    _arguments.positive_int('prompts.choose', 'k', k)
+    k = _arguments.positive_int('prompts.choose', 'k', k)
     seed = _arguments.seed('prompts.choose', seed)
     candidates = tf.convert_to_tensor(candidates)
     if candidates.dtype != tf.bool or not candidates.shape.is_compatible_with([None]):

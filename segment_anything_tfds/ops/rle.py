@@ -3,7 +3,10 @@
 Inputs are what the dataset gives: `counts` string [N], compressed COCO RLE, and `size`, uint64 or
 another integer type, [2] or [N, 2], each [height, width]. All masks of one call share one size. N
 may be 0 and static dimensions may be unknown. Everything works eagerly, in `tf.function`, in
-`Dataset.map` and in a SavedModel: no `py_function`, no custom op.
+`Dataset.map` and in a SavedModel: no `py_function`, no custom op. XLA has no strings, so under
+`jit_compile=True` there is only `decode_runs`; make its runs before, with `to_runs`.
+
+Python numbers may be scalars of NumPy too.
 
 A malformed string, a string that does not fill its size, or a size out of range raises
 `tf.errors.InvalidArgumentError`, which names the mask and the numbers, before anything larger than

@@ -134,7 +134,7 @@ def random_flip(geometry: Geometry, *, seed: tf.Tensor, probability: float = 0.5
     Raises:
       ValueError: a probability outside 0 to 1, or a seed that is not integers [2].
     """
-    _arguments.between('transforms.random_flip', 'probability', probability, 0, 1)
+    probability = _arguments.between('transforms.random_flip', 'probability', probability, 0, 1)
     seed = _arguments.seed('transforms.random_flip', seed)
     drawn = tf.random.stateless_uniform([], seed, alg='philox') < probability
     return geometry._replace(flip=tf.math.logical_xor(geometry.flip, drawn))

@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import numpy as np
+
+from segment_anything_tfds.ops import _arguments
+
+
+def plain(recipe) -> None:
+    """Takes NumPy's scalars, also in pairs, for Python's: they would bring dtypes of their own."""
+    for field in dataclasses.fields(recipe):
+        value = getattr(recipe, field.name)
+        if isinstance(value, (tuple, list, np.ndarray)):
+            value = tuple(map(_plain, value))
+        object.__setattr__(recipe, field.name, _plain(value))
+
+
+def _plain(value):
+    return value.item() if isinstance(value, np.generic) else value
+
 
 def check(recipe, weights: tuple[str, ...]) -> None:
     """Raises ValueError for the first field that breaks its rule."""
@@ -53,7 +72,7 @@ def _check_limits(recipe) -> None:
 
 
 def _is_int(value, least: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return _arguments.is_int(value) and value >= least
 
 
 def _is_range(value, least: int) -> bool:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import numbers
 import os
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -85,7 +86,8 @@ def evaluate_model(
     Raises:
       ValueError: clicks that are not positive ints.
     """
-    if not clicks or any(not isinstance(n, int) or n < 1 for n in clicks):
+    clicks = tuple(clicks)
+    if not clicks or any(not isinstance(n, numbers.Integral) or n < 1 for n in clicks):
         raise ValueError(
             f'evaluate.evaluate_model: expected `clicks` of ints >= 1; got {clicks!r}. '
             'Pass for instance (1, 3, 5).'

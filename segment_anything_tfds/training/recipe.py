@@ -85,6 +85,7 @@ class Recipe:
     refine: bool = False
 
     def __post_init__(self):
+        _recipe_checks.plain(self)
         _recipe_checks.check(self, WEIGHTS)
 
     @property

@@ -289,4 +289,5 @@ def test_disk_that_is_full_at_the_very_last_file(manual_dir, tmp_path, clean, mo
         with pytest.raises(faults.DataError, match='6 of 6 archives') as caught:
             build(manual_dir, tmp_path)
     assert {fault.reason for fault in caught.value.faults} == {'unfinished'}
+    assert 'on_error' not in str(caught.value)  # nothing is wrong with the records
     _check(build(manual_dir, tmp_path), clean)

@@ -269,11 +269,14 @@ class _Build:
         lines = [f'  {fault}' for fault in found[:_FAULTS_SHOWN]]
         if len(found) > _FAULTS_SHOWN:
             lines.append(f'  and more: see `*.failed.jsonl` in {self._staging.folder}')
+        if any(fault.reason != fault_log.UNFINISHED for fault in found):
+            lines.append(
+                "Pass `builder_kwargs={'on_error': 'skip'}` to leave out records with faults, each"
+                ' of them reported.'
+            )
         raise faults.DataError(
             found,
             f'{len(failed)} of {total} archives could not be finished; the other'
             f' {total - len(failed)} are kept, and a rerun does not read them again.\n'
-            + '\n'.join(lines)
-            + "\nPass `builder_kwargs={'on_error': 'skip'}` to leave out records with faults, each"
-            ' of them reported.',
+            + '\n'.join(lines),
         )

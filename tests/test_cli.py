@@ -94,6 +94,13 @@ def test_errors_are_red_on_a_terminal_only(monkeypatch, capsys):
     assert capsys.readouterr().err == 'wrong\n\x1b[31mwrong\x1b[0m\nwrong\n'
 
 
+def test_a_line_is_one_write_so_that_threads_do_not_mix_theirs(monkeypatch):
+    written = []
+    monkeypatch.setattr(sys, 'stderr', argparse.Namespace(write=written.append, flush=lambda: None))
+    terminal.say('sa_000020: from 0 B')
+    assert written == ['sa_000020: from 0 B\n']
+
+
 def test_a_missing_command_does_not_break_the_others(monkeypatch, capsys):
     monkeypatch.setattr(main, 'COMMANDS', (*main.COMMANDS, 'not_there'))
     assert _run(capsys, '--help')[0] == 0

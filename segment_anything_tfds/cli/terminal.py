@@ -67,8 +67,9 @@ def accept_any_text() -> None:
 
 
 def say(text: str) -> None:
-    """A line for the person, on the standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """A line for the person, on the standard error, in one piece whatever threads say besides."""
+    sys.stderr.write(f'{text}\n')
+    sys.stderr.flush()
 
 
 def complain(text: str) -> None:

@@ -5,6 +5,7 @@ import pathlib
 import building
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from segment_anything_tfds.report import show
@@ -46,9 +47,28 @@ def test_colour_lies_where_the_mask_is(prepared):
     assert changed.sum() > 0.9 * mask.sum()
 
 
-def test_no_examples_is_an_error():
+def test_tensors_arrays_and_jpegs_give_the_same_picture(prepared):
+    dataset = prepared.as_dataset(split='train').take(2)
+    decoders = {'image': {'content': tfds.decode.SkipDecoding()}}
+    jpegs = prepared.as_dataset(split='train', decoders=decoders).take(2)
+    sheet = show.show_examples(dataset, side=100)
+    for examples in (list(dataset), tfds.as_numpy(dataset), list(tfds.as_numpy(dataset))):
+        np.testing.assert_array_equal(show.show_examples(examples, side=100), sheet)
+    for examples in (jpegs, list(jpegs), tfds.as_numpy(jpegs)):
+        difference = np.abs(show.show_examples(examples, side=100) / 1.0 - sheet)
+        assert difference.max() <= 8  # two decoders of JPEG
+
+
+def test_what_is_no_example_is_an_error(prepared):
     with pytest.raises(ValueError, match=r'show_examples: expected `examples` .*got none'):
         show.show_examples([])
+    with pytest.raises(ValueError, match=r'expected `examples` of .* got EagerTensor\.'):
+        show.show_examples(tf.data.Dataset.range(3))
+    with pytest.raises(ValueError, match=r"expected `examples` of .* got dict\['image'\]"):
+        show.show_examples([{'image': 1}])
+    dataset = prepared.as_dataset(split='train').take(2)
+    with pytest.raises(ValueError, match=r'of shape \[H, W, 3\]; got \(1, \d+, \d+, 3\)'):
+        show.show_examples(dataset.batch(1))
 
 
 def test_as_dataframe_works(prepared):

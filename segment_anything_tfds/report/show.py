@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import io
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from segment_anything_tfds.report import draw
 from segment_anything_tfds.source import coco_rle
@@ -24,8 +26,8 @@ def show_examples(
     `tfds.show_examples` needs an image at the top level; here it is nested: this takes its place.
 
     Args:
-      examples: a `tf.data.Dataset` or any iterable of examples of `segment_anything`, images
-        decoded.
+      examples: a `tf.data.Dataset` or any iterable of examples of `segment_anything`, not batched;
+        images decoded, or JPEGs as `decoders=recipe.decoders` leaves them.
       count: how many to draw at most.
       side: longer side, in pixels, at which masks are drawn.
       max_masks: the largest masks an image that are drawn; None for all.
@@ -35,7 +37,7 @@ def show_examples(
       `uint8` [H, W, 3], RGB; `PIL.Image.fromarray` makes a picture of it.
 
     Raises:
-      ValueError: no examples.
+      ValueError: no examples, batches of them, or those of another dataset.
 
     Example:
       >>> sheet = show_examples(dataset, count=4)
@@ -53,14 +55,37 @@ def show_examples(
     return draw.contact_sheet(pictures, captions, cell=side)
 
 
-def _as_numpy(examples: Iterable) -> Iterable:
-    if hasattr(examples, 'as_numpy_iterator'):
-        return examples.as_numpy_iterator()
-    return examples
+def _as_numpy(examples: Iterable) -> Iterator[Mapping[str, Any]]:
+    for example in examples:
+        if not (isinstance(example, Mapping) and {'image', 'annotations'} <= set(example)):
+            raise ValueError(
+                'show.show_examples: expected `examples` of the dataset `segment_anything`; got '
+                f'{type(example).__name__}{[*example] if isinstance(example, Mapping) else ""}. '
+                'Pass what `tfds.load` gives.'
+            )
+        yield _leaves_as_numpy(example)
+
+
+def _leaves_as_numpy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _leaves_as_numpy(part) for name, part in value.items()}
+    return value.numpy() if hasattr(value, 'numpy') else value
+
+
+def _pixels(content: bytes | np.ndarray) -> np.ndarray:
+    if isinstance(content, bytes):
+        return np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
+    image = np.asarray(content)
+    if image.ndim != 3:
+        raise ValueError(
+            'show.show_examples: expected `examples` with images of shape [H, W, 3]; got '
+            f'{image.shape}. Pass them before they are batched.'
+        )
+    return image
 
 
 def _draw(example: Mapping[str, Any], side: int, max_masks: int | None, points: bool) -> np.ndarray:
-    image = np.asarray(draw.fit(np.asarray(example['image']['content']), side))
+    image = np.asarray(draw.fit(_pixels(example['image']['content']), side))
     annotations = example['annotations']
     size = int(example['image']['height']), int(example['image']['width'])
     largest = np.argsort(-np.asarray(annotations['area']).astype(np.int64), kind='stable')[

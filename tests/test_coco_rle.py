@@ -227,3 +227,15 @@ def test_needs_no_tensorflow():
         [sys.executable, '-c', code], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize('string', ['52203', b'52203', np.str_('52203')])
+def test_one_string_is_not_taken_for_its_characters(string):
+    for call in (
+        coco_rle.area,
+        coco_rle.run_lengths,
+        lambda counts: coco_rle.decode(counts, (4, 4)),
+        lambda counts: coco_rle.sample_points(counts, (4, 4), 1, seed=0),
+    ):
+        with pytest.raises(ValueError, match=r"expected `counts` to be a sequence .*52203'.*list"):
+            call(string)

@@ -186,6 +186,11 @@ def sample_points(
 
 
 def _parse(where: str, counts: Sequence[bytes | str], num_pixels: int | None = None) -> Runs:
+    if isinstance(counts, (bytes, str)):
+        raise ValueError(
+            f'`coco_rle.{where}`: expected `counts` to be a sequence of strings; got {counts!r}. '
+            'Put one string into a list.'
+        )
     strings = [string.encode() if isinstance(string, str) else string for string in counts]
     runs = parse(strings)
     if runs.problems:

@@ -487,6 +487,14 @@ def test_merge_names_the_file(tmp_path, capsys):
         assert code == 1 and f'writes in {tmp_path / "part.json"}; got' in printed.err
 
 
+@pytest.mark.parametrize('command', ['links', 'download', 'verify', 'preview --png a.png', 'stats'])
+def test_urls_are_refused_without_being_shown(capsys, command):
+    command, *options = command.split()
+    code, printed = _run(capsys, command, 'https://127.0.0.1:9/x.tar?oh=secret', *options)
+    assert code == 2 and 'to be local, or in a bucket, such as gs://; got https://.' in printed.err
+    assert 'secret' not in printed.err
+
+
 def test_stats_needs_something(capsys):
     code, printed = _run(capsys, 'stats')
     assert code == 2 and 'expected PATH or --merge FILE; got neither' in printed.err

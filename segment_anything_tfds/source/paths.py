@@ -11,12 +11,23 @@ MEMBER = re.compile(r'sa_[0-9]+\.(jpg|jpeg|json)', re.IGNORECASE)
 
 
 def open_path(path: str | os.PathLike):
-    """A path to read from: `pathlib`'s for a local one, `epath`'s for `gs://` and the like."""
+    """A path to read from: `pathlib`'s for a local one, `epath`'s for `gs://` and the like.
+
+    Raises:
+      ValueError: a URL of another kind; only its scheme is named, as the rest may be secret.
+    """
     if '://' not in os.fspath(path):
         return pathlib.Path(path)
     from etils import epath  # slow to import, and local files do without
 
-    return epath.Path(path)
+    try:
+        return epath.Path(path)
+    except KeyError:
+        scheme = os.fspath(path).partition('://')[0]
+        raise ValueError(
+            '`paths.open_path`: expected `path` to be local, or in a bucket, such as gs://; got '
+            f'{scheme}://. Download what is there first.'
+        ) from None
 
 
 def size_and_time(path) -> tuple[int, int]:

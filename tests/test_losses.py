@@ -123,6 +123,10 @@ def test_survives_serialisation(loss):
 def test_other_size_is_refused():
     with pytest.raises(ValueError, match=r'losses.DiceLoss: expected `y_pred` .*got \[1, 5, 4\]'):
         losses.DiceLoss()(np.ones([1, 4, 4]), np.ones([1, 5, 4]))
+    y_pred = {'masks': ops.zeros([2, 3, 8, 4]), 'iou_pred': ops.zeros([2, 3])}
+    rule = r'losses.SegmentAnythingLoss: expected `y_pred` .*got \[2, 3, 8, 4\]\. Set the recipe'
+    with pytest.raises(ValueError, match=rule):
+        losses.SegmentAnythingLoss()(ops.zeros([2, 4, 4]), y_pred)
 
 
 def test_unknown_iou_error_is_refused():

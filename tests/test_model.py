@@ -326,3 +326,7 @@ def test_a_mixed_policy_is_for_the_image_encoder_alone(segmenter):
 def test_small_sam_checks_its_size():
     with pytest.raises(ValueError, match=r'small_sam: expected `image_size` .*got 100'):
         training.small_sam(100)
+    with pytest.raises(ValueError, match=r'small_sam: expected `image_size` .*got 64\.0'):
+        training.small_sam(64.0)
+    small = training.small_sam(np.int64(32), hidden_size=16, num_layers=1)
+    assert small.backbone.image_encoder.output_shape == (None, 2, 2, 16)

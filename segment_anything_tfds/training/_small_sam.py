@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numbers
+
 
 def small_sam(image_size=256, *, hidden_size=64, num_layers=4):
     """An untrained SAM of KerasHub's layers, small enough to train on a CPU in minutes.
@@ -17,13 +19,14 @@ def small_sam(image_size=256, *, hidden_size=64, num_layers=4):
     Raises:
       ValueError: where `image_size` is not a positive multiple of 16.
     """
-    if image_size <= 0 or image_size % 16:
+    if not isinstance(image_size, numbers.Integral) or image_size <= 0 or image_size % 16:
         raise ValueError(
             'training.small_sam: expected `image_size` a positive multiple of 16; '
             f'got {image_size}. Round it.'
         )
     import keras_hub
 
+    image_size = int(image_size)  # KerasHub takes no scalars of NumPy
     encoder = keras_hub.models.ViTDetBackbone(
         hidden_size=hidden_size,
         num_layers=num_layers,

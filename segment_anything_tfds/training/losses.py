@@ -146,7 +146,9 @@ class SegmentAnythingLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred):
         masks = y_pred['masks']
-        truth = ops.broadcast_to(ops.expand_dims(y_true, -3), ops.shape(masks))
+        truth = ops.expand_dims(y_true, -3)
+        check_masks('losses.SegmentAnythingLoss', truth, masks)
+        truth = ops.broadcast_to(truth, ops.shape(masks))
         mask_loss = self.focal_weight * self._focal.call(truth, masks)
         mask_loss += self.dice_weight * self._dice.call(truth, masks)
         iou_loss = self.iou_weight * self._iou_loss(truth, masks, y_pred['iou_pred'])

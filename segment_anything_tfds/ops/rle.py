@@ -4,7 +4,9 @@ Inputs are what the dataset gives: `counts` string [N], compressed COCO RLE, and
 another integer type, [2] or [N, 2], each [height, width]. All masks of one call share one size. N
 may be 0 and static dimensions may be unknown. Everything works eagerly, in `tf.function`, in
 `Dataset.map` and in a SavedModel: no `py_function`, no custom op. XLA has no strings, so under
-`jit_compile=True` there is only `decode_runs`; make its runs before, with `to_runs`.
+`jit_compile=True` there is only `decode_runs`; make its runs before, with `to_runs`. Map over masks
+of several sizes with `tf.map_fn`: `tf.vectorized_map` runs the checks' errors whether they hold or
+not.
 
 Python numbers may be scalars of NumPy too.
 

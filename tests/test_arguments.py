@@ -74,6 +74,16 @@ def test_what_is_no_number_is_refused(name, value):
         FLOATS[name](value)
 
 
+def test_ranges_of_numpy():
+    def clicks(*numbers):
+        return prompts.sample_clicks(
+            COUNTS, SIZE, seed=SEED, num_foreground=numbers, num_background=numbers
+        )
+
+    same(clicks(*np.array([1, 3])), clicks(1, 3))
+    same(clicks(np.uint8(1), np.int32(3)), clicks(1, 3))
+
+
 def test_a_layer_with_ints_of_numpy_can_be_saved():
     layer = layers.DecodeRuns(np.array([2, 3]).tolist())
     copy = keras.layers.deserialize(keras.layers.serialize(layer))

@@ -107,6 +107,10 @@ def test_graph_equals_eager_and_seeds_decide():
             lambda: prompts.sample_clicks(['52203'], [4, 4], seed=[0, 0], num_background=(2, 1)),
             r'sample_clicks: expected `num_background`.*got \(2, 1\)',
         ),
+        (
+            lambda: prompts.sample_clicks(['52203'], [4, 4], seed=[0, 0], num_foreground=(1, 2.0)),
+            r'sample_clicks: expected `num_foreground` of ints.*got \(1, 2\.0\)',
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(call, match):

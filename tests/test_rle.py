@@ -203,6 +203,24 @@ def test_static_faults_are_value_errors_while_tracing(counts, size, message):
             call(tf.constant(counts), tf.constant(size))
 
 
+@pytest.mark.parametrize(
+    ('name', 'call'),
+    [
+        ('area', lambda counts: rle.area(counts, [1, 1])),
+        ('decode', lambda counts: rle.decode(counts, [1, 1])),
+        ('run_lengths', rle.run_lengths),
+        ('nms', lambda counts: rle.nms(counts, [0.5], [1, 1], 0.5)),
+    ],
+)
+def test_masks_of_several_images_are_refused(name, call):
+    batch = tf.data.Dataset.range(1, 3).map(lambda n: tf.repeat('1', n)).ragged_batch(2)
+    rule = rf'rle\.{name}: expected `counts` of shape \[N\], .*got a ragged tensor of \(2, None\)'
+    with pytest.raises(ValueError, match=rule):
+        call(next(iter(batch)))
+    with pytest.raises(ValueError, match=rule.replace('2, None', 'None, None')):
+        batch.map(call)
+
+
 def test_encode_refuses_what_is_not_masks():
     with pytest.raises(ValueError, match=r'`masks` of shape \[N, H, W\]; got \(2, 2\)'):
         rle.encode(tf.zeros([2, 2], tf.uint8))

@@ -13,6 +13,11 @@ def vector(value, dtype: tf.DType, *, argument: str, name: str) -> tf.Tensor:
     """Returns `value` as a tensor of rank 1 and `dtype`, or raises ValueError."""
     if isinstance(value, (list, tuple)) and not value:
         value = tf.constant([], dtype)
+    if isinstance(value, tf.RaggedTensor):
+        raise ValueError(
+            f'{name}: expected `{argument}` of shape [N], the masks of one image; got a ragged'
+            f' tensor of {value.shape}. Call it before images are batched.'
+        )
     value = tf.convert_to_tensor(value)
     if value.dtype != dtype:
         raise ValueError(

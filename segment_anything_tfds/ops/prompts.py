@@ -80,7 +80,7 @@ def sample_clicks(
       largest numbers, the foreground first.
 
     Raises:
-      ValueError: a range that is not 0 <= low <= high, or no foreground click at all.
+      ValueError: a range that is not of ints, 0 <= low <= high, or no foreground click at all.
       tf.errors.InvalidArgumentError: as `rle.sample_points`.
 
     Example:
@@ -92,10 +92,11 @@ def sample_clicks(
         ('num_foreground', num_foreground),
         ('num_background', num_background),
     ):
-        if not 0 <= low <= high or (name == 'num_foreground' and high < 1):
+        ints = _arguments.is_int(low) and _arguments.is_int(high)
+        if not ints or not 0 <= low <= high or (name == 'num_foreground' and high < 1):
             raise ValueError(
-                f'prompts.sample_clicks: expected `{name}` 0 <= low <= high, and one foreground '
-                f'point at least; got {(low, high)}. Pass for instance (1, 1).'
+                f'prompts.sample_clicks: expected `{name}` of ints, 0 <= low <= high, and one '
+                f'foreground point at least; got {(low, high)}. Pass for instance (1, 1).'
             )
     seeds = tf.unstack(tf.random.split(_arguments.seed('prompts.sample_clicks', seed), 4))
     parts = [_clicks(counts, size, num_foreground, 'foreground', seeds[:2])]
@@ -105,7 +106,7 @@ def sample_clicks(
 
 
 def _clicks(counts, size, number, label, seeds):
-    low, high = number
+    low, high = map(int, number)
     points, labels = rle.sample_points(counts, size, high, seed=seeds[0], label=label)
     if low < high:
         shape = [tf.shape(labels)[0], 1]

@@ -44,9 +44,12 @@ def test_finetuning_halves_the_loss(data_dir, tmp_path):
 
 def test_finetuning_takes_a_preset(data_dir, tmp_path):
     """A preset of KerasHub's own, small and from a folder, goes the way of `sam_base_sa1b`."""
-    pytest.importorskip('keras_hub')
+    keras_hub = pytest.importorskip('keras_hub')
     example = importlib.import_module('finetune_sam_keras')
-    example.training.small_sam(64, hidden_size=16, num_layers=1).save_to_preset(tmp_path / 'sam')
+    segmenter = example.training.small_sam(64, hidden_size=16, num_layers=1)
+    converter = keras_hub.layers.SAMImageConverter(image_size=(64, 64))
+    segmenter.preprocessor = keras_hub.models.SAMImageSegmenterPreprocessor(converter)
+    segmenter.save_to_preset(tmp_path / 'sam')
     args = ['--data-dir', str(data_dir), '--preset', str(tmp_path / 'sam'), '--num-masks', '3']
     args = example.parse_arguments(args)
     model, recipe = example.make_model(args)

@@ -8,6 +8,8 @@ import sys
 
 import tensorflow_datasets as tfds
 
+import segment_anything_tfds  # noqa: F401, whose builder `tfds.builder` then gives
+
 REPO = pathlib.Path(__file__).resolve().parent.parent
 
 

@@ -123,6 +123,7 @@ def _batch():
     return _inputs(1), truth, np.ones((B, K), np.float32)
 
 
+@pytest.mark.slow
 def test_fits_saves_and_goes_on_with_a_frozen_encoder(tmp_path):
     keras.utils.set_random_seed(2)
     segmenter = training.small_sam(SIDE, hidden_size=16, num_layers=1)
@@ -150,6 +151,7 @@ def test_fits_saves_and_goes_on_with_a_frozen_encoder(tmp_path):
     outputs = again(inputs)
     for name, value in model(inputs).items():
         np.testing.assert_allclose(value, outputs[name], atol=1e-5)
+    again.run_eagerly = True  # one step is not worth a graph
     step = again.train_on_batch(inputs, truth, sample_weight=valid, return_dict=True)
     assert step['loss'] == pytest.approx(history['loss'][-1], rel=0.5)
 
@@ -257,6 +259,7 @@ print(len(model.trainable_variables))
 """
 
 
+@pytest.mark.slow
 def test_pytorch_trains_the_decoder_too(segmenter):
     pytest.importorskip('torch')
     done = subprocess.run(

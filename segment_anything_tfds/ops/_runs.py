@@ -237,6 +237,15 @@ def _parse_checks(text, digits, lengths, ends, row_splits):
             [tf.constant(_text.MAX_DIGITS), digits[at], *_locate(row_splits, at)],
         )
 
+    return [
+        (tf.reduce_all(text.characters < 64), bad_character),
+        (~tf.reduce_any(open_end), inside_number),
+        (most <= _text.MAX_DIGITS, long_number),
+        _run_check(lengths, ends, row_splits),
+    ]
+
+
+def _run_check(lengths, ends, row_splits):
     good_run = (lengths >= 0) & (lengths <= MAX_PIXELS) & (ends <= MAX_PIXELS)
 
     def bad_run():
@@ -247,12 +256,7 @@ def _parse_checks(text, digits, lengths, ends, row_splits):
             [tf.constant(MAX_PIXELS), lengths[at], ends[at], *_locate(row_splits, at)],
         )
 
-    return [
-        (tf.reduce_all(text.characters < 64), bad_character),
-        (~tf.reduce_any(open_end), inside_number),
-        (most <= _text.MAX_DIGITS, long_number),
-        (tf.reduce_all(good_run), bad_run),
-    ]
+    return tf.reduce_all(good_run), bad_run
 
 
 def _locate(row_splits: tf.Tensor, at: tf.Tensor) -> list[tf.Tensor]:

@@ -63,14 +63,19 @@ def clean(manual_dir, tmp_path_factory):
     return digests(build(manual_dir, tmp_path_factory.mktemp('clean')).data_path)
 
 
+def _one_behind_a_link(manual_dir, folder):
+    """Puts the archives into the folder, one of them behind a link; gives what is served."""
+    folder.mkdir()
+    for path in manual_dir.iterdir():
+        (folder / path.name).hardlink_to(path)
+    return fault_server.behind_link(folder / f'sa_{SLOW:06d}.tar')
+
+
 @pytest.fixture
 def slow_dir(manual_dir, tmp_path):
     """The archives; one of them is behind a link to a server that takes three seconds."""
     folder = tmp_path / 'slow'
-    folder.mkdir()
-    for path in manual_dir.iterdir():
-        (folder / path.name).hardlink_to(path)
-    with fault_server.behind_link(folder / f'sa_{SLOW:06d}.tar') as served:
+    with _one_behind_a_link(manual_dir, folder) as served:
         served.rate = len(served.body) / 3
         yield folder
 
@@ -79,10 +84,7 @@ def slow_dir(manual_dir, tmp_path):
 def stuck_dir(manual_dir, tmp_path):
     """The archives, and the one that a server does not send to its end, until it is allowed to."""
     folder = tmp_path / 'stuck'
-    folder.mkdir()
-    for path in manual_dir.iterdir():
-        (folder / path.name).hardlink_to(path)
-    with fault_server.behind_link(folder / f'sa_{SLOW:06d}.tar') as served:
+    with _one_behind_a_link(manual_dir, folder) as served:
         served.stalls = sys.maxsize
         yield folder, served
 

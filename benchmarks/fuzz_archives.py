@@ -30,7 +30,7 @@ sys.path[:0] = [str(REPO), str(REPO / 'tests')]
 
 import tars  # noqa: E402
 
-from segment_anything_tfds.source import _chunks, archives  # noqa: E402
+from segment_anything_tfds.source.archive import chunks, pair_stream  # noqa: E402
 from segment_anything_tfds.source.faults import DataError  # noqa: E402
 
 SLOW = 5.0  # seconds
@@ -126,12 +126,12 @@ def make_input(rng: random.Random) -> bytes:
 
 def run_one(data: bytes, rng: random.Random, spool: str) -> str:
     """What became of one input: `'whole'`, `'faults'`, or the reason of the error."""
-    archives._open = lambda source: io.BytesIO(data)
+    pair_stream._open = lambda source: io.BytesIO(data)
     faults = []
-    source = archives.Source(20, 'file', 'memory')
+    source = pair_stream.Source(20, 'file', 'memory')
     options = {'spool_dir': spool, 'spool_budget': rng.choice([0, 2000, 1 << 20])}
     options['want_digest'] = rng.random() < 0.1
-    with archives.open_archive(source, on_fault=faults.append, **options) as reader:
+    with pair_stream.open_archive(source, on_fault=faults.append, **options) as reader:
         try:
             pairs = sum(1 for _ in reader)
         except DataError as error:
@@ -169,13 +169,13 @@ def main() -> int:
     crashes, slowest = [], 0.0
     with tempfile.TemporaryDirectory() as spool:
         written = watch_writes(spool)
-        library = _chunks.igzip_lib
+        library = chunks.igzip_lib
         start, before = time.monotonic(), 0
         for number in range(args.inputs):
             rng = random.Random(args.seed * 10**9 + number)
             data = make_input(rng)
-            _chunks.igzip_lib = rng.choice([library, None])
-            _chunks.READ_SIZE = rng.choice([64, 4096, 4 << 20])
+            chunks.igzip_lib = rng.choice([library, None])
+            chunks.READ_SIZE = rng.choice([64, 4096, 4 << 20])
             began = time.monotonic()
             try:
                 outcomes[run_one(data, rng, spool)] += 1

@@ -24,7 +24,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'tests')]
 
 import samples  # noqa: E402
 
-from segment_anything_tfds.source import annotations, coco_rle, jpeg, links  # noqa: E402
+from segment_anything_tfds.source.record import annotations, coco_rle, jpeg  # noqa: E402
+from segment_anything_tfds.source.remote import links_file  # noqa: E402
 
 SLOWEST = 1.0  # seconds for one input
 MEMORY = 64  # MiB on top of what the process holds after the first inputs
@@ -94,7 +95,7 @@ def mutate_values(data: bytes, rng: np.random.Generator) -> bytes:
 
 def try_links(data: bytes) -> str:
     try:
-        found = links.parse(data.decode('utf-8', 'replace'))
+        found = links_file.parse(data.decode('utf-8', 'replace'))
     except ValueError as error:
         if '=00_SECRET' in str(error):
             raise AssertionError('a signed query was shown') from error

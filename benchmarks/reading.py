@@ -24,14 +24,14 @@ sys.path[:0] = [str(REPO), str(REPO / 'tests'), str(REPO / 'benchmarks')]
 import archives as shapes  # noqa: E402
 import fault_server  # noqa: E402
 
-from segment_anything_tfds.source import archives  # noqa: E402
+from segment_anything_tfds.source.archive import pair_stream  # noqa: E402
 
 TARGETS = {'archive': 0.45}
 
 
-def read(source: archives.Source, **options) -> float:
+def read(source: pair_stream.Source, **options) -> float:
     start = time.perf_counter()
-    with archives.open_archive(source, on_fault=print, **options) as reader:
+    with pair_stream.open_archive(source, on_fault=print, **options) as reader:
         for _ in reader:
             pass
     return time.perf_counter() - start
@@ -52,7 +52,7 @@ def serve(path: pathlib.Path, urls, done):
 
 def measure(path: pathlib.Path, url: str, rounds: int) -> dict[str, float]:
     """Medians in seconds, by way of reading."""
-    file, link = archives.Source(0, 'file', str(path)), archives.Source(0, 'link', url)
+    file, link = pair_stream.Source(0, 'file', str(path)), pair_stream.Source(0, 'link', url)
     ways = {
         'gzip -dc': lambda: gunzip(path),
         'archive': lambda: read(file),

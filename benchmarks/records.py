@@ -24,7 +24,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
 import archives  # noqa: E402
 
-from segment_anything_tfds.source import annotations, coco_rle, jpeg  # noqa: E402
+from segment_anything_tfds.source.record import annotations, coco_rle, jpeg  # noqa: E402
 
 SIZE = (archives.HEIGHT, archives.WIDTH)
 SMALL = (256, 256)

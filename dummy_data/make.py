@@ -23,7 +23,8 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent)]
 import canvas  # noqa: E402
 import scenes  # noqa: E402
 
-from segment_anything_tfds.source import coco_rle, links  # noqa: E402
+from segment_anything_tfds.source.record import coco_rle  # noqa: E402
+from segment_anything_tfds.source.remote import links_file  # noqa: E402
 
 SEED = 20230405
 MTIME = 1680652800
@@ -39,7 +40,7 @@ def make(folder: pathlib.Path, seed: int = SEED) -> list[pathlib.Path]:
     """Writes the three archives and the links file; the same seed gives the same bytes."""
     folder.mkdir(parents=True, exist_ok=True)
     written = [make_archive(folder, number, seed) for number in range(3)]
-    written.append(folder / links.FILE_NAME)
+    written.append(folder / links_file.FILE_NAME)
     written[-1].write_bytes(make_links(seed).encode())
     return written
 

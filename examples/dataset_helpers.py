@@ -14,7 +14,7 @@ import tensorflow_datasets as tfds
 
 import segment_anything_tfds  # noqa: F401  (registers the dataset)
 from segment_anything_tfds import training
-from segment_anything_tfds.training import datasets
+from segment_anything_tfds.training.data import datasets
 
 
 def images_with_50_to_150_masks(data_dir: str) -> tf.data.Dataset:

@@ -17,7 +17,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from segment_anything_tfds.source import coco_rle
+from segment_anything_tfds.source.record import coco_rle
 
 SIDE, GRID, NUM_MASKS = 256, 64, 8
 

@@ -20,14 +20,14 @@ if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
     from segment_anything_tfds.ops import boxes, prompts, rle, transforms
     from segment_anything_tfds.report.show import show_examples
     from segment_anything_tfds.segment_anything_dataset_builder import Builder
-    from segment_anything_tfds.source import coco_rle
+    from segment_anything_tfds.source.record import coco_rle
 
 __version__ = '1.0.0'
 
 _LAZY = {
     'Builder': 'segment_anything_tfds.segment_anything_dataset_builder:Builder',
     'boxes': 'segment_anything_tfds.ops.boxes',
-    'coco_rle': 'segment_anything_tfds.source.coco_rle',
+    'coco_rle': 'segment_anything_tfds.source.record.coco_rle',
     'prompts': 'segment_anything_tfds.ops.prompts',
     'rle': 'segment_anything_tfds.ops.rle',
     'show_examples': 'segment_anything_tfds.report.show:show_examples',

@@ -7,7 +7,8 @@ import tensorflow_datasets.public_api as tfds
 from tensorflow_datasets.core import dataset_builder
 
 from segment_anything_tfds.prepare import build, object_store
-from segment_anything_tfds.source import links, selection
+from segment_anything_tfds.source import selection
+from segment_anything_tfds.source.remote import links_file
 
 _LONGEST_CONFIG = 200
 _HOMEPAGE = 'https://ai.facebook.com/datasets/segment-anything-downloads'
@@ -34,7 +35,7 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
     RELEASE_NOTES = {'1.0.0': 'Initial release.'}  # noqa: RUF012
     MANUAL_DOWNLOAD_INSTRUCTIONS = (
         f'Accept the licence at {_HOMEPAGE}, download the file with the links, and save it in'
-        f' `manual_dir` as `{links.FILE_NAME}`. Archives that lie in `manual_dir` already'
+        f' `manual_dir` as `{links_file.FILE_NAME}`. Archives that lie in `manual_dir` already'
         ' (`sa_000020.tar`, or extracted in a folder `sa_000020/`) are read from there; all others'
         ' are read from their links, without being stored.'
     )

@@ -14,8 +14,9 @@ import pytest
 import samples
 from PIL import Image
 
-from segment_anything_tfds.source import annotations, jpeg, reasons
+from segment_anything_tfds.source import reasons
 from segment_anything_tfds.source.reasons import REASONS
+from segment_anything_tfds.source.record import annotations, jpeg
 
 ID = 7
 JPEG = samples.jpeg(ID)

@@ -22,9 +22,10 @@ from etils import epath
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segment_anything_tfds.source import _chunks, archives, fetch, links, locations, paths
-from segment_anything_tfds.source.archives import Source
+from segment_anything_tfds.source.archive import chunks, locations, pair_stream, paths
+from segment_anything_tfds.source.archive.pair_stream import Source
 from segment_anything_tfds.source.faults import DataError, Fault
+from segment_anything_tfds.source.remote import fetch, links_file
 
 Result = collections.namedtuple('Result', 'pairs faults reader error')
 
@@ -32,8 +33,8 @@ Result = collections.namedtuple('Result', 'pairs faults reader error')
 @pytest.fixture(params=['isal', 'zlib'])
 def gzip_library(request, monkeypatch):
     if request.param == 'zlib':
-        monkeypatch.setattr(_chunks, 'igzip_lib', None)
-    elif _chunks.igzip_lib is None:
+        monkeypatch.setattr(chunks, 'igzip_lib', None)
+    elif chunks.igzip_lib is None:
         pytest.skip('no isal here')
     return request.param
 
@@ -41,7 +42,7 @@ def gzip_library(request, monkeypatch):
 def read(source, **kwargs) -> Result:
     """All that one archive gives, an error that ends it included."""
     pairs, faults, error = {}, [], None
-    with archives.open_archive(source, on_fault=faults.append, **kwargs) as reader:
+    with pair_stream.open_archive(source, on_fault=faults.append, **kwargs) as reader:
         try:
             for pair in reader:
                 assert pair.stem not in pairs
@@ -125,8 +126,8 @@ def test_digest_is_computed_where_one_is_known(tmp_path):
 @pytest.mark.parametrize('read_size', [1, 7, 1000])
 @pytest.mark.parametrize('compressed', [False, True])
 def test_chunks_of_any_size(read_bytes, gzip_library, monkeypatch, read_size, compressed):
-    monkeypatch.setattr(_chunks, 'READ_SIZE', read_size)
-    monkeypatch.setattr(_chunks, 'CHUNK_SIZE', read_size)
+    monkeypatch.setattr(chunks, 'READ_SIZE', read_size)
+    monkeypatch.setattr(chunks, 'CHUNK_SIZE', read_size)
     data = tars.tar(*tars.pairs(range(3), size=300))
     assert_whole(read_bytes(tars.zipped(data) if compressed else data), range(3), size=300)
 
@@ -292,14 +293,14 @@ def test_faults_come_at_once(read_bytes, tmp_path):
     twice = [tars.member('sa_1.jpg', b'1')] * 2
     path.write_bytes(tars.tar(*twice, *tars.pairs(range(5, 9))))
     faults = []
-    with archives.open_archive(Source(20, 'file', str(path)), on_fault=faults.append) as reader:
+    with pair_stream.open_archive(Source(20, 'file', str(path)), on_fault=faults.append) as reader:
         next(iter(reader))
         assert [fault.reason for fault in faults] == ['member_duplicate']
 
 
 @pytest.mark.parametrize('kind', ['jpg', 'json'])
 def test_members_too_large_are_not_read(read_bytes, monkeypatch, kind):
-    monkeypatch.setattr(archives, 'IMAGE_LIMIT' if kind == 'jpg' else 'RECORD_LIMIT', 10_000)
+    monkeypatch.setattr(pair_stream, 'IMAGE_LIMIT' if kind == 'jpg' else 'RECORD_LIMIT', 10_000)
     large = tars.member(f'sa_9.{kind}', bytes(10_001))
     other = tars.member(f'sa_9.{"json" if kind == "jpg" else "jpg"}', b'{}')
     result = read_bytes(tars.tar(large, *tars.pairs(range(3)), other))
@@ -320,7 +321,7 @@ def test_a_fault_may_end_the_reading(tmp_path):
     source = Source(20, 'file', str(path))
     with (
         pytest.raises(DataError, match='member_duplicate'),
-        archives.open_archive(source, on_fault=refuse) as reader,
+        pair_stream.open_archive(source, on_fault=refuse) as reader,
     ):
         list(reader)
     assert not [thread for thread in threading.enumerate() if thread.name.startswith('sa1b')]
@@ -445,7 +446,7 @@ def test_claim_of_10_gb_is_bounded(read_bytes, size):
 
 
 def test_gzip_bomb_is_bounded(read_bytes, gzip_library, monkeypatch):
-    monkeypatch.setattr(_chunks, 'BOMB_SIZE', 32 << 20)
+    monkeypatch.setattr(chunks, 'BOMB_SIZE', 32 << 20)
     bomb = tars.header(b'sa_9.jpg', 60 << 20) + bytes(60 << 20)
     data = gzip.compress(tars.tar(*tars.pairs(range(3)), bomb), 9)
     tracemalloc.start()
@@ -508,7 +509,7 @@ def test_missing_file(tmp_path):
 @pytest.mark.parametrize('damage', ['middle', 'cut', 'tail', 'start'])
 def test_digest_of_a_damaged_archive(read_bytes, gzip_library, monkeypatch, compressed, damage):
     """A copy known to be corrupt is known by its digest, so that is computed all the same."""
-    monkeypatch.setattr(_chunks, 'READ_SIZE', 5000)
+    monkeypatch.setattr(chunks, 'READ_SIZE', 5000)
     data = tars.tar(*tars.pairs(range(20)))
     data = bytearray(tars.zipped(data) if compressed else data)
     if damage == 'middle':
@@ -542,7 +543,7 @@ def test_memory_is_bounded_and_nothing_stays(read_bytes, tmp_path, budget):
     seen, faults = set(), []
     source = Source(20, 'file', str(path))
     options = {'spool_dir': str(spool), 'spool_budget': budget}
-    with archives.open_archive(source, on_fault=faults.append, **options) as reader:
+    with pair_stream.open_archive(source, on_fault=faults.append, **options) as reader:
         for pair in reader:
             image_id = int(pair.stem[3:])
             assert pair.image == bytes([image_id]) * size
@@ -554,7 +555,7 @@ def test_memory_is_bounded_and_nothing_stays(read_bytes, tmp_path, budget):
 
 
 def test_spool_uses_freed_room_again():
-    waiting = archives._waiting.Waiting(0)
+    waiting = pair_stream.waiting.Waiting(0)
     chance = random.Random(2)
     kept = {}
     for step in range(3000):
@@ -572,7 +573,7 @@ def test_spool_uses_freed_room_again():
 def test_full_disk_is_explained(tmp_path):
     if not os.path.exists('/dev/full'):
         pytest.skip('no /dev/full')
-    spool = archives._waiting.Spool(str(tmp_path))
+    spool = pair_stream._waiting.Spool(str(tmp_path))
     with open('/dev/full', 'r+b', buffering=0) as full:
         spool._file = full
         with pytest.raises(OSError, match=r'expected room in `spool_dir` .* "No space left') as e:
@@ -584,7 +585,7 @@ def test_pair_comes_as_soon_as_it_is_whole(tmp_path):
     path = tmp_path / 'sa_000020.tar'
     path.write_bytes(tars.member('sa_1.jpg', b'i') + tars.member('sa_1.json', b'r') + b'rubbish')
     source = Source(20, 'file', str(path))
-    with archives.open_archive(source, on_fault=print) as reader:
+    with pair_stream.open_archive(source, on_fault=print) as reader:
         assert next(iter(reader)).stem == 'sa_1'
 
 
@@ -599,7 +600,7 @@ def test_stopping_early_leaves_no_thread(read_bytes, tmp_path):
     path.write_bytes(tars.zipped(tars.tar(*tars.pairs(range(50), size=500_000)), 0))
     for want_digest in (False, True):
         source = Source(20, 'file', str(path))
-        with archives.open_archive(source, on_fault=print, want_digest=want_digest) as reader:
+        with pair_stream.open_archive(source, on_fault=print, want_digest=want_digest) as reader:
             next(iter(reader))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith('sa1b')]
 
@@ -690,8 +691,8 @@ def test_link_to_a_changed_object_and_to_a_page(server):
 def test_leaving_a_link_that_waits(server, monkeypatch):
     busy = fault_server.Served(b'', statuses=[(503, {'Retry-After': '500'}, b'')] * 9)
     url = server.serve('sa_000020.tar', TAR, cuts=[90_000], after=1, changed=busy)
-    monkeypatch.setattr(_chunks, 'READ_SIZE', 20_000)
-    with archives.open_archive(Source(20, 'link', url), on_fault=print) as reader:
+    monkeypatch.setattr(chunks, 'READ_SIZE', 20_000)
+    with pair_stream.open_archive(Source(20, 'link', url), on_fault=print) as reader:
         next(iter(reader))
     assert not [thread for thread in threading.enumerate() if thread.name.startswith('sa1b')]
 
@@ -726,7 +727,7 @@ def test_identity_follows_the_data(tmp_path):
 
 def links_to(*numbers):
     rows = [f'sa_{number:06d}.tar\thttps://example.com/{number}?oe=1' for number in numbers]
-    return links.parse('\n'.join(rows))
+    return links_file.parse('\n'.join(rows))
 
 
 @pytest.fixture
@@ -754,7 +755,7 @@ def test_locate_prefers_what_is_nearer(manual_dir):
         (26, 'link', '26?oe=1'),
         (30, 'link', '30?oe=1'),
     ]
-    assert archives.locate is locations.locate
+    assert pair_stream.locate is locations.locate
 
 
 @pytest.mark.parametrize('defect', ['empty', 'dangling'])
@@ -764,7 +765,7 @@ def test_locate_passes_over_what_holds_nothing(defect, tmp_path, caplog):
         path = tmp_path / f'sa_{number:06d}.tar'
         path.touch() if defect == 'empty' else path.symlink_to(tmp_path / 'none')
     (tmp_path / 'sa_000001.tgz').write_bytes(b'tar')
-    found = archives.locate(tmp_path, links_to(2), [1, 2])
+    found = pair_stream.locate(tmp_path, links_to(2), [1, 2])
     assert [(s.kind, os.path.basename(s.location)) for s in found] == [
         ('file', 'sa_000001.tgz'),
         ('link', '2?oe=1'),
@@ -774,23 +775,23 @@ def test_locate_passes_over_what_holds_nothing(defect, tmp_path, caplog):
         assert f'sa_{number:06d}.tar {why} and is passed over.' in caplog.text
     if defect == 'dangling':
         with pytest.raises(ValueError, match='got none of 3'):
-            archives.locate(tmp_path, links_to(2), [3])
+            pair_stream.locate(tmp_path, links_to(2), [3])
         return
-    (source,) = archives.locate(tmp_path, links_to(2), [3])
+    (source,) = pair_stream.locate(tmp_path, links_to(2), [3])
     assert 'sa_000003.tar is' not in caplog.text
     with (
         pytest.raises(DataError, match='sa_000003: expected a tar; got 0 bytes in all'),
-        archives.open_archive(source, on_fault=print) as reader,
+        pair_stream.open_archive(source, on_fault=print) as reader,
     ):
         list(reader)
 
 
 def test_locate_a_selection(manual_dir):
-    found = archives.locate(str(manual_dir), links_to(7), [23, 7, 20, 20])
+    found = pair_stream.locate(str(manual_dir), links_to(7), [23, 7, 20, 20])
     assert [source.number for source in found] == [7, 20, 23]
-    assert [s.kind for s in archives.locate(None, links_to(1, 2))] == ['link', 'link']
-    assert [s.number for s in archives.locate(manual_dir, None, (20,))] == [20]
-    assert [s.kind for s in archives.locate(manual_dir / 'none', links_to(1))] == ['link']
+    assert [s.kind for s in pair_stream.locate(None, links_to(1, 2))] == ['link', 'link']
+    assert [s.number for s in pair_stream.locate(manual_dir, None, (20,))] == [20]
+    assert [s.kind for s in pair_stream.locate(manual_dir / 'none', links_to(1))] == ['link']
 
 
 def test_locate_says_what_is_missing(manual_dir):
@@ -799,12 +800,12 @@ def test_locate_says_what_is_missing(manual_dir):
         match=r'expected every archive of `selection` .* got none of 1-2\+30 \(4 archives present '
         r'in .*, 1 links\)\. Get a new links file',
     ) as caught:
-        archives.locate(manual_dir, links_to(7), [1, 2, 7, 20, 30])
+        pair_stream.locate(manual_dir, links_to(7), [1, 2, 7, 20, 30])
     assert str(manual_dir) in str(caught.value)
     with pytest.raises(ValueError, match='got no archive at all'):
-        archives.locate(manual_dir / 'none', None)
+        pair_stream.locate(manual_dir / 'none', None)
     with pytest.raises(ValueError, match=r'no archive at all .*\(0 archives present in nowhere'):
-        archives.locate(None, None)
+        pair_stream.locate(None, None)
 
 
 @pytest.fixture
@@ -859,8 +860,8 @@ def test_any_order_any_chunks_any_budget(tmp_path_factory, data):
     path.write_bytes(body)
     budget = data.draw(st.sampled_from([0, 1000, 1 << 20]))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_chunks, 'READ_SIZE', data.draw(st.integers(1, 5000)))
-        patch.setattr(_chunks, 'CHUNK_SIZE', data.draw(st.integers(1, 5000)))
+        patch.setattr(chunks, 'READ_SIZE', data.draw(st.integers(1, 5000)))
+        patch.setattr(chunks, 'CHUNK_SIZE', data.draw(st.integers(1, 5000)))
         result = read(Source(20, 'file', str(path)), spool_budget=budget)
     whole = {i for i in ids if {(i, 'jpg'), (i, 'json')} <= set(halves)}
     assert set(result.pairs) == {f'sa_{i}' for i in whole}

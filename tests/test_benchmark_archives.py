@@ -9,7 +9,7 @@ import tarfile
 import numpy as np
 import pytest
 
-from segment_anything_tfds.source import annotations
+from segment_anything_tfds.source.record import annotations
 
 BENCHMARKS = pathlib.Path(__file__).resolve().parent.parent / 'benchmarks'
 

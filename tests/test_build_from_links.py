@@ -7,7 +7,8 @@ import samples
 from building import build, digests, read, run_python
 from fault_server import PAGE, SECRET, FaultServer, Served
 
-from segment_anything_tfds.source import faults, links
+from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.remote import links_file
 
 ARCHIVES = 3
 EXPIRED = 0x60000000  # January 2021
@@ -85,7 +86,7 @@ def test_object_that_changes_is_read_anew_and_never_mixed(server, tmp_path):
 def test_expired_links_stop_the_build_before_it_starts(server, tmp_path):
     manual = _write_links(server, tmp_path / 'manual', expires=EXPIRED)
     with pytest.raises(
-        links.ExpiredLinksError, match=r'(?s)2021-01.*Missing archives: 0-2.*ai.meta'
+        links_file.ExpiredLinksError, match=r'(?s)2021-01.*Missing archives: 0-2.*ai.meta'
     ):
         build(manual, tmp_path / 'data')
     assert not server.requests
@@ -112,7 +113,7 @@ def test_finished_archives_need_no_links(server, files, tmp_path):
     with pytest.raises(faults.DataError):
         build(manual, tmp_path / 'data')
     _write_links(server, manual, expires=EXPIRED)
-    with pytest.raises(links.ExpiredLinksError, match=r'Missing archives: 2\.'):
+    with pytest.raises(links_file.ExpiredLinksError, match=r'Missing archives: 2\.'):
         build(manual, tmp_path / 'data')
     (manual / 'sa_000002.tar').write_bytes((files / 'sa_000002.tar').read_bytes())
     assert build(manual, tmp_path / 'data').info.metadata['archives_reused'] == 2

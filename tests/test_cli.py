@@ -18,8 +18,9 @@ import pytest
 import samples
 from PIL import Image
 
-from segment_anything_tfds.cli import bars, main, terminal
-from segment_anything_tfds.source import fetch
+from segment_anything_tfds.cli import main, terminal
+from segment_anything_tfds.cli.download import bars
+from segment_anything_tfds.source.remote import fetch
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 DUMMY_DATA = REPO / 'dummy_data'

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from segment_anything_tfds.source import coco_rle
+from segment_anything_tfds.source.record import coco_rle
 
 SIDES = st.integers(1, 24)
 

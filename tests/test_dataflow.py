@@ -11,7 +11,8 @@ from apache_beam.portability.api import beam_runner_api_pb2
 
 from segment_anything_tfds.prepare import runner, shard, transform
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import checksums, locations
+from segment_anything_tfds.source import checksums
+from segment_anything_tfds.source.archive import locations
 
 pytest.importorskip('apache_beam.runners.dataflow.internal.apiclient', exc_type=ImportError)
 
@@ -127,7 +128,9 @@ def _elements(proto) -> bytes:
 def test_no_query_of_a_link_in_the_job():
     job, proto = _translate(10, 'oh=SECRET')
     elements = _elements(proto)
-    assert b'segment_anything_tfds.source.locations' in elements  # they are in plain bytes here
+    assert (
+        b'segment_anything_tfds.source.archive.locations' in elements
+    )  # they are in plain bytes here
     for described in (elements, proto.SerializeToString(), job.json().encode()):
         assert b'SECRET' not in described and b'example.com' not in described
 

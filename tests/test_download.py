@@ -17,8 +17,10 @@ import fault_server
 import pytest
 import samples
 
-from segment_anything_tfds.cli import consent, main
-from segment_anything_tfds.source import download, fetch, inputs, links
+from segment_anything_tfds.cli import main
+from segment_anything_tfds.cli.download import consent
+from segment_anything_tfds.source.archive import inputs
+from segment_anything_tfds.source.remote import downloader, fetch, links_file
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 HASTY = fetch.Patience(attempts=4, first_delay=0.01, longest_delay=0.02, read_timeout=5)
@@ -41,11 +43,11 @@ def archive(tmp_path_factory):
 
 
 def _link(url, number=20):
-    return links.Link(number, url, 1)
+    return links_file.Link(number, url, 1)
 
 
 def _download(url, folder, **kwargs):
-    return download.download(_link(url), folder, patience=HASTY, **kwargs)
+    return downloader.download(_link(url), folder, patience=HASTY, **kwargs)
 
 
 def _leave_part(folder, body, remote):
@@ -77,7 +79,7 @@ def test_download_goes_on_where_a_killed_run_stopped(server, archive, tmp_path):
     seen = []
     done = _download(url, tmp_path, on_bytes=seen.append)
     assert _is_whole(tmp_path, archive) and done.md5 == hashlib.md5(archive).hexdigest()
-    assert server.sent('a') == len(archive) - 900_000 + download.OVERLAP
+    assert server.sent('a') == len(archive) - 900_000 + downloader.OVERLAP
     assert sum(seen) == len(archive) and not done.restarted
 
 
@@ -86,7 +88,7 @@ def test_renewed_link_with_another_tag_goes_on(server, archive, tmp_path):
     _leave_part(tmp_path, archive[:900_000], fetch.Remote(len(archive), '"v1"'))
     done = _download(url, tmp_path)
     assert _is_whole(tmp_path, archive) and not done.restarted
-    assert done.fetched == len(archive) - 900_000 + download.OVERLAP
+    assert done.fetched == len(archive) - 900_000 + downloader.OVERLAP
 
 
 @pytest.mark.parametrize('size', [900_000, 10])
@@ -117,7 +119,7 @@ def test_whole_part_that_only_lacks_its_name(server, archive, tmp_path):
     url = server.serve('a', archive)
     _leave_part(tmp_path, archive, fetch.Remote(len(archive), '"v1"'))
     _download(url, tmp_path)
-    assert _is_whole(tmp_path, archive) and server.sent('a') == download.OVERLAP
+    assert _is_whole(tmp_path, archive) and server.sent('a') == downloader.OVERLAP
 
 
 def test_server_without_ranges(server, archive, tmp_path):
@@ -145,7 +147,7 @@ def test_two_processes_do_not_share_a_part(server, archive, tmp_path):
     (tmp_path / '.sa1b').mkdir()
     with (
         open(tmp_path / 'sa_000020.tar.part', 'a+b') as file,
-        download._locked(file, 'sa_000020'),
+        downloader._locked(file, 'sa_000020'),
         pytest.raises(OSError, match=r'download`: expected sa_000020 for this process alone; got'),
     ):
         _download(url, tmp_path)
@@ -153,9 +155,9 @@ def test_two_processes_do_not_share_a_part(server, archive, tmp_path):
 
 def test_pace_limits_all_threads_together():
     waits = []
-    stop = download.Stop()
+    stop = downloader.Stop()
     stop.wait = waits.append  # the clock hardly moves
-    pace = download.Pace(1_000, stop)
+    pace = downloader.Pace(1_000, stop)
     for _ in range(5):
         pace.take(40_000)
     assert waits[0] <= 40 and waits[-1] <= 200  # 40 s each, less what went by meanwhile
@@ -352,14 +354,14 @@ def test_truncated_archive_extracts_nothing(site, archive):
 
 
 def test_extraction_can_be_stopped(site, monkeypatch, capsys):
-    real = download.download
+    real = downloader.download
 
     def download_and_stop(link, folder, *, stop, **kwargs):
         done = real(link, folder, stop=stop, **kwargs)
         stop.set()
         return done
 
-    monkeypatch.setattr(download, 'download', download_and_stop)
+    monkeypatch.setattr(downloader, 'download', download_and_stop)
     assert site.run('--archives', '20', '--extract') == 1
     assert 'stopped. The archive is whole, but not extracted' in capsys.readouterr().err
     assert site.whole() == ['sa_000020'] and not (site.to / 'images').exists()

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segment_anything_tfds.source import annotations, coco_rle, links
+from segment_anything_tfds.source.record import annotations, coco_rle
+from segment_anything_tfds.source.remote import links_file
 
 FOLDER = pathlib.Path(__file__).resolve().parent.parent / 'dummy_data'
 NUMBERS = range(3)
@@ -122,9 +123,9 @@ def test_archives_have_the_shape_of_the_real_ones():
 
 
 def test_links_are_in_the_real_format():
-    text = (FOLDER / links.FILE_NAME).read_text()
+    text = (FOLDER / links_file.FILE_NAME).read_text()
     assert text.startswith('file_name\tcdn_link\n') and not text.endswith('\n')
-    found = links.read(FOLDER)
+    found = links_file.read(FOLDER)
     assert list(found.archives) == [0, 1, 2]
     assert [name for _, name in found.ignored] == ['sa_images_ids.txt', 'sa_co_gold.tar']
     assert found.expires.year == 2023
@@ -137,7 +138,7 @@ def test_folder_is_small():
 
 def test_script_writes_what_is_committed(make, tmp_path):
     """Records to the byte; pictures nearly, since another JPEG library may round differently."""
-    assert make.make_links() == (FOLDER / links.FILE_NAME).read_text()
+    assert make.make_links() == (FOLDER / links_file.FILE_NAME).read_text()
     path = make.make_archive(tmp_path, 1)
     again = make.make_archive(tmp_path / '..' / tmp_path.name, 1)
     assert path.read_bytes() == again.read_bytes()

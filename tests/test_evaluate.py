@@ -12,7 +12,7 @@ from pycocotools import mask as coco_mask
 
 from segment_anything_tfds import training
 from segment_anything_tfds.cli import main as cli
-from segment_anything_tfds.training import evaluate, metrics
+from segment_anything_tfds.training import evaluation, metrics
 
 pytest.importorskip('keras_hub')
 
@@ -35,7 +35,7 @@ def _encode(masks):
 
 
 def _set(seed, shift=0.0, ids=None, image_id=1):
-    return evaluate.Masks(image_id, SIZE, _encode(_circles(seed, shift=shift)), ids)
+    return evaluation.Masks(image_id, SIZE, _encode(_circles(seed, shift=shift)), ids)
 
 
 def _ious(a, b):
@@ -45,9 +45,9 @@ def _ious(a, b):
 def test_pairs_by_id_whatever_their_order():
     truth, other = _set(1, ids=list(range(12))), _set(1, shift=1.5, ids=list(range(12)))
     order = np.random.default_rng(0).permutation(12)
-    shuffled = evaluate.Masks(1, SIZE, [other.counts[i] for i in order], order.tolist())
+    shuffled = evaluation.Masks(1, SIZE, [other.counts[i] for i in order], order.tolist())
     ious = _ious(_circles(1), _circles(1, shift=1.5))
-    found = evaluate.compare([truth], [shuffled])
+    found = evaluation.compare([truth], [shuffled])
     assert found['count'] == 12
     np.testing.assert_allclose(found['mean_iou'], ious.mean(), atol=1e-6)
     np.testing.assert_allclose(found['share_above_0.75'], (ious > 0.75).mean(), atol=1e-6)
@@ -58,7 +58,7 @@ def test_pairs_by_id_whatever_their_order():
 
 
 def test_without_ids_the_nearest_mask_counts():
-    found = evaluate.compare([_set(1)], [_set(1, shift=1.0)])
+    found = evaluation.compare([_set(1)], [_set(1, shift=1.0)])
     a, b = _circles(1).astype(bool), _circles(1, shift=1.0).astype(bool)
     pairwise = [max(_ious(np.broadcast_to(x, b.shape), b)) for x in a]
     np.testing.assert_allclose(found['mean_iou'], np.mean(pairwise), atol=1e-6)
@@ -67,22 +67,22 @@ def test_without_ids_the_nearest_mask_counts():
 def test_what_is_missing_counts_as_zero_and_is_said():
     ids = list(range(12))
     truth = [_set(1, ids=ids), _set(2, ids=ids, image_id=2)]
-    half = evaluate.Masks(1, SIZE, truth[0].counts[:6], ids[:6])
-    found = evaluate.compare(truth, [half])
+    half = evaluation.Masks(1, SIZE, truth[0].counts[:6], ids[:6])
+    found = evaluation.compare(truth, [half])
     assert found['mean_iou'] == 0.25
     assert (found['images'], found['num_missing'], found['missing_images']) == (2, 1, [2])
 
 
 def test_other_size_is_refused():
-    other = evaluate.Masks(1, (4, 4), ['`0'], None)
+    other = evaluation.Masks(1, (4, 4), ['`0'], None)
     with pytest.raises(ValueError, match=r'compare: expected masks of size \(40, 50\).*\(4, 4\)'):
-        evaluate.compare([_set(1)], [other])
+        evaluation.compare([_set(1)], [other])
 
 
 def test_malformed_rle_is_an_error():
-    other = evaluate.Masks(1, SIZE, [b'\x00'], None)
+    other = evaluation.Masks(1, SIZE, [b'\x00'], None)
     with pytest.raises(ValueError, match=r'compare: expected compressed COCO RLE .* image 1; got'):
-        evaluate.compare([_set(1)], [other])
+        evaluation.compare([_set(1)], [other])
 
 
 def _write_results(path, masks, ids=True):
@@ -99,20 +99,20 @@ def _write_results(path, masks, ids=True):
 def test_coco_results_are_read(tmp_path, ids):
     masks = _set(3, ids=list(range(12)) if ids else None, image_id=7)
     _write_results(tmp_path / 'results.json', masks, ids)
-    assert evaluate.from_coco_results(tmp_path / 'results.json') == [masks]
+    assert evaluation.from_coco_results(tmp_path / 'results.json') == [masks]
 
 
 def test_wrong_coco_results_are_named(tmp_path):
     path = tmp_path / 'results.json'
     path.write_text(json.dumps([{'image_id': 1, 'segmentation': {'size': [4, 4]}}]))
     with pytest.raises(ValueError, match=r"from_coco_results: expected .*'counts' at index 0"):
-        evaluate.from_coco_results(path)
+        evaluation.from_coco_results(path)
     for content in ('{}', '{"annotations": 5}', '"x"'):
         path.write_text(content)
         with pytest.raises(
             ValueError, match='expected a list, or a dataset with `annotations`; got'
         ):
-            evaluate.from_coco_results(path)
+            evaluation.from_coco_results(path)
 
 
 @pytest.fixture(scope='module')
@@ -122,8 +122,8 @@ def prepared(tmp_path_factory):
 
 def test_examples_of_the_dataset_agree_with_themselves(prepared):
     examples = list(tfds.as_numpy(prepared.as_dataset(split='train')))
-    found = evaluate.compare(
-        evaluate.from_examples(examples), evaluate.from_examples(examples[::-1])
+    found = evaluation.compare(
+        evaluation.from_examples(examples), evaluation.from_examples(examples[::-1])
     )
     full = sum(len(example['annotations']['area']) for example in examples)
     assert found['count'] == full and found['images'] == len(examples)
@@ -153,7 +153,7 @@ def test_clicks_and_box_are_counted_apart(prepared):
     dataset = prepared.as_dataset(split='train', decoders=recipe.decoders)
     batch = next(iter(recipe.batches(dataset, 2, seed=1)))
     truth, valid = np.asarray(batch[1]), np.asarray(batch[2]) > 0
-    found = evaluate.evaluate_model(_Oracle(truth), [batch], clicks=np.array([1, 3]))
+    found = evaluation.evaluate_model(_Oracle(truth), [batch], clicks=np.array([1, 3]))
     assert found['box']['mean_iou'] == 1.0 and found['box']['count'] == valid.sum()
     for number in (1, 3):
         cut = truth * (np.arange(16) < 4 * number)
@@ -165,9 +165,9 @@ def test_clicks_and_box_are_counted_apart(prepared):
 
 def test_clicks_are_checked():
     with pytest.raises(ValueError, match=r'evaluate_model: expected `clicks`.*got \(0,\)'):
-        evaluate.evaluate_model(None, [], clicks=(0,))
+        evaluation.evaluate_model(None, [], clicks=(0,))
     with pytest.raises(ValueError, match=r'evaluate_model: expected `clicks`.*got \(1\.0,\)'):
-        evaluate.evaluate_model(None, [], clicks=(1.0,))
+        evaluation.evaluate_model(None, [], clicks=(1.0,))
 
 
 def test_command_judges_a_saved_model(prepared, tmp_path, capsys):
@@ -198,7 +198,7 @@ def test_command_compares_annotations(prepared, tmp_path, capsys):
     found = json.loads(capsys.readouterr().out)['masks']
     assert found['mean_iou'] == 1.0 and found['num_missing'] == 0
     example = next(iter(prepared.as_dataset(split='train')))
-    masks = next(evaluate.from_examples([example]))
+    masks = next(evaluation.from_examples([example]))
     rows = [
         {
             'image_id': masks.image_id,

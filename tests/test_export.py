@@ -14,7 +14,7 @@ from pycocotools import mask as mask_utils
 
 from segment_anything_tfds.cli import main
 from segment_anything_tfds.export import formats, records
-from segment_anything_tfds.source import inputs, verify
+from segment_anything_tfds.source.archive import inputs, verification
 from segment_anything_tfds.source.checksums import Checksums
 
 
@@ -161,7 +161,7 @@ def test_archives_again(source, expected, tmp_path):
     _assert_same(found, expected)
     units = inputs.find([out])
     assert [unit.name for unit in units] == ['sa_000020', 'sa_000021']
-    assert verify.verify(units[0], known=Checksums(), expected_pairs=5).state == 'good'
+    assert verification.verify(units[0], known=Checksums(), expected_pairs=5).state == 'good'
 
 
 @pytest.mark.parametrize('name', ['archives', 'tsv', 'webdataset'])

@@ -15,7 +15,7 @@ import traceback
 import fault_server
 import pytest
 
-from segment_anything_tfds.source import fetch
+from segment_anything_tfds.source.remote import fetch
 
 BODY = random.Random(1).randbytes(1_000_000)
 QUICK = fetch.Patience(attempts=4, first_delay=0.001, longest_delay=0.002, read_timeout=5)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segment_anything_tfds.source import jpeg
+from segment_anything_tfds.source.record import jpeg
 
 H, W = 24, 40
 

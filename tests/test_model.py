@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from segment_anything_tfds import training
-from segment_anything_tfds.training import model as model_lib
+from segment_anything_tfds.training.sam import promptable
 
 pytest.importorskip('keras_hub')
 
@@ -47,8 +47,8 @@ def _without(inputs, *names):
 
 def _kerashub(segmenter, inputs, b, k):
     """What KerasHub's own layers give for one object, one prompt kind at a time."""
-    image = (inputs['image'][b : b + 1] - np.float32(model_lib.PIXEL_MEAN)) / np.float32(
-        model_lib.PIXEL_STD
+    image = (inputs['image'][b : b + 1] - np.float32(promptable.PIXEL_MEAN)) / np.float32(
+        promptable.PIXEL_STD
     )
     backbone = segmenter.backbone
     prompts = {

@@ -16,7 +16,7 @@ from building import REPO
 
 from segment_anything_tfds.prepare import progress
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import archives
+from segment_anything_tfds.source.archive import pair_stream
 
 _BUILD = """
 import sys
@@ -78,7 +78,7 @@ def test_no_bar_in_a_file(manual_dir, tmp_path):
 def test_totals_add_finished_and_running_archives(manual_dir, tmp_path, monkeypatch):
     staging = staging_lib.Staging(str(tmp_path), 'tfrecord')
     staging.create()
-    sources = archives.locate(manual_dir, None)
+    sources = pair_stream.locate(manual_dir, None)
     staging.shard('sa_000000', 0).write_bytes(b'12345')
     staging.write_sidecar(
         staging_lib.Sidecar('sa_000000', 'file', 'v1', (30,), (5,), 1000, None, {})

@@ -10,7 +10,8 @@ import pytest
 import samples
 
 from segment_anything_tfds.export import filters, records
-from segment_anything_tfds.source import faults, inputs
+from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.archive import inputs
 
 
 @pytest.fixture(scope='module')

@@ -18,7 +18,8 @@ from building import REPO, build, digests, run_python
 
 from segment_anything_tfds.prepare import driver, progress, runner, shard, spread, transform
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import archives, checksums, faults
+from segment_anything_tfds.source import checksums, faults
+from segment_anything_tfds.source.archive import pair_stream
 
 _BUILD = """
 import sys
@@ -93,7 +94,7 @@ def _plan(folder: pathlib.Path, **kwargs) -> shard.Plan:
 
 
 def test_two_workers_on_one_archive_do_no_harm(manual_dir, tmp_path):
-    source = archives.locate(manual_dir, None, [3])[0]
+    source = pair_stream.locate(manual_dir, None, [3])[0]
     plan = _plan(tmp_path)
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         counts = list(pool.map(lambda _: shard.build_archive(source, plan), range(2)))
@@ -223,7 +224,7 @@ def test_a_run_clears_what_the_one_before_left_half_written(tmp_path):
 
 def test_worker_stops_when_its_run_is_over(manual_dir, tmp_path, monkeypatch):
     monkeypatch.setattr(progress, '_LOCAL_SECONDS', 0.0)
-    sources = archives.locate(manual_dir, None, [0, 1])
+    sources = pair_stream.locate(manual_dir, None, [0, 1])
     plan = _plan(tmp_path)
     check, seen = shard.annotations.check, []
 
@@ -284,7 +285,7 @@ def test_error_that_only_speaks_of_an_interrupt_is_none():
 @pytest.mark.parametrize('damage', ['truncated', 'absent', 'sidecar'])
 def test_damaged_staging_is_not_taken_for_whole(manual_dir, tmp_path, clean, damage):
     plan = _plan(tmp_path)
-    source = archives.locate(manual_dir, None, [0])[0]
+    source = pair_stream.locate(manual_dir, None, [0])[0]
     shard.build_archive(source, plan)
     path = plan.staging.shard('sa_000000', 0)
     assert plan.staging.finished('sa_000000') is not None
@@ -332,7 +333,7 @@ def test_counters_of_beam_say_what_was_done(tmp_path):
     files = samples.members(1, 3) | {'./sa_2.json': b'{'}
     samples.write_archive(tmp_path / 'sa_000000.tar', files)
     pipeline = runner.pipeline()
-    sources = archives.locate(tmp_path, None)
+    sources = pair_stream.locate(tmp_path, None)
     _ = pipeline | transform.BuildShards(sources, _plan(tmp_path, on_error='skip'))
     counters = pipeline.run().metrics().query()['counters']
     assert {
@@ -349,7 +350,7 @@ def test_counters_of_beam_say_what_was_done(tmp_path):
 
 def test_sidecar_says_what_was_done(manual_dir, tmp_path):
     plan = _plan(tmp_path, shards_per_archive=2)
-    source = archives.locate(manual_dir, None, [1])[0]
+    source = pair_stream.locate(manual_dir, None, [1])[0]
     counts = shard.build_archive(source, plan)
     sidecar = json.loads(plan.staging.path('sa_000001', 'json').read_text())
     assert counts['examples'] == 300 and counts['archives_built'] == 1

@@ -10,7 +10,8 @@ import rle_cases
 import tensorflow as tf
 from pycocotools import mask as coco_mask
 
-from segment_anything_tfds.ops import _draw, rle
+from segment_anything_tfds.ops import rle
+from segment_anything_tfds.ops.rle.core import drawing
 
 # runs 7, 3, 9, 4, 2: from the fourth on, the difference to the run two before, +1 and -7
 GOLDEN = b'7391I'
@@ -115,7 +116,7 @@ def test_equal_drawings_of_one_graph_share_no_memory():
     expected[3:70], expected[80] = 1, 1
 
     def twice(spans, total):
-        return _draw._write(spans, total), _draw._write(spans, total)
+        return drawing._write(spans, total), drawing._write(spans, total)
 
     folded = tf.function(lambda: twice(tf.constant(spans), tf.constant(total, tf.int64)))
     traced = tf.function(twice)

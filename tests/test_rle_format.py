@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import reference
 
-from segment_anything_tfds.ops import _decode, _encode, rle
+from segment_anything_tfds.ops import rle
+from segment_anything_tfds.ops.rle import decoding, encoding
 
 PAGE = pathlib.Path(__file__).parent.parent / 'docs' / 'rle_format.md'
 NAMES = {'np': np, 'reference': reference, 'rle': rle}
@@ -41,7 +42,7 @@ def test_table_of_the_page_is_the_reference():
 
 
 @pytest.mark.parametrize(
-    'function', [rle.run_lengths, _decode.decode, _decode.decode_resized, _encode.encode]
+    'function', [rle.run_lengths, decoding.decode, decoding.decode_resized, encoding.encode]
 )
 def test_examples_of_docstrings(function):
     assert failures(function.__doc__, function.__name__) == ''

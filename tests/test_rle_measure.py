@@ -12,17 +12,8 @@ import rle_cases
 import tensorflow as tf
 from pycocotools import mask as coco_mask
 
-from segment_anything_tfds.ops import (
-    _device,
-    _geometry,
-    _measure,
-    _pairs,
-    _sample,
-    _sets,
-    boxes,
-    layers,
-    rle,
-)
+from segment_anything_tfds.ops import boxes, layers, rle
+from segment_anything_tfds.ops.rle import device, geometry, measure, pairs, sample, sets
 
 CONVENTIONS = ('coco', 'sa1b', 'xyxy_inclusive')
 settings = hypothesis.settings(deadline=None, max_examples=150)
@@ -47,7 +38,7 @@ def reference_bbox(masks, convention):
 
 
 @rle_cases.compiled('s', 'z')
-def measure(counts, size):
+def measured(counts, size):
     found = {name: rle.bbox(counts, size, convention=name) for name in CONVENTIONS}
     for name in ('area', 'is_empty', 'centroid'):
         found[name] = getattr(rle, name)(counts, size)
@@ -57,7 +48,7 @@ def measure(counts, size):
 @hypothesis.given(rle_cases.mask_stacks())
 @settings
 def test_measures_equal_the_drawn_masks(masks):
-    got = measure(*rle_cases.as_tensors(masks))
+    got = measured(*rle_cases.as_tensors(masks))
     np.testing.assert_array_equal(got['area'], masks.sum((1, 2)))
     np.testing.assert_array_equal(got['is_empty'], ~masks.any((1, 2)))
     for convention in CONVENTIONS:
@@ -169,7 +160,7 @@ def test_convention_must_be_known():
 
 @pytest.mark.parametrize(
     'module',
-    [_device, _geometry, _measure, _pairs, _sample, _sets, layers],
+    [device, geometry, measure, pairs, sample, sets, layers],
     ids=lambda m: m.__name__,
 )
 def test_examples_in_the_documentation(module):

@@ -11,7 +11,8 @@ import reference
 import rle_cases
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _draw, rle
+from segment_anything_tfds.ops import rle
+from segment_anything_tfds.ops.rle.core import drawing
 
 SETTINGS = hp.settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -42,7 +43,7 @@ def compiled(method, window_dtype, way):
         )
 
     function = tf.function(call, input_signature=specs)
-    with mock.patch.object(_draw, 'PIXELS_A_CHANGE', WAYS[way]):
+    with mock.patch.object(drawing, 'PIXELS_A_CHANGE', WAYS[way]):
         function.get_concrete_function()
     return function
 

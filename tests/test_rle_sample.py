@@ -9,13 +9,14 @@ import reference
 import rle_cases
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _sample, rle
+from segment_anything_tfds.ops import rle
+from segment_anything_tfds.ops.rle import sample
 
 LABELS = ('foreground', 'background', 'boundary-far')
 
 
 @rle_cases.compiled('s', 'z', 'i')
-def sample(counts, size, seeds):
+def sampled(counts, size, seeds):
     return {
         label: rle.sample_points(counts, size, 6, seed=seeds[:2], label=label) for label in LABELS
     }
@@ -34,7 +35,7 @@ def squared_distances(mask):
 @hypothesis.given(rle_cases.mask_stacks(), st.integers(0, 2**31 - 1))
 @hypothesis.settings(deadline=None, max_examples=150)
 def test_points_lie_where_they_should(masks, seed):
-    got = sample(*rle_cases.as_tensors(masks), [seed, 7, 0, 0])
+    got = sampled(*rle_cases.as_tensors(masks), [seed, 7, 0, 0])
     for label, (points, point_labels) in got.items():
         assert points.dtype == tf.float32 and points.shape == (len(masks), 6, 2)
         assert point_labels.dtype == tf.int32 and point_labels.shape == (len(masks), 6)
@@ -108,7 +109,7 @@ def test_far_point_of_large_masks_is_nearly_as_far_as_can_be():
         distance = np.sqrt(np.min(np.sum(np.square(outside - point[::-1]), 1)))
         best = np.sqrt(farthest(mask, outside))
         assert mask[point[1], point[0]] == 1
-        assert distance >= best - np.sqrt(2) * box / _sample.RESOLUTION - 1
+        assert distance >= best - np.sqrt(2) * box / sample.RESOLUTION - 1
 
 
 def near(padded):

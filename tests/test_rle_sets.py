@@ -10,7 +10,8 @@ import rle_cases
 import tensorflow as tf
 from pycocotools import mask as coco_mask
 
-from segment_anything_tfds.ops import _pairs, rle
+from segment_anything_tfds.ops import rle
+from segment_anything_tfds.ops.rle import pairs
 
 settings = hypothesis.settings(deadline=None, max_examples=150)
 two_stacks = rle_cases.mask_stacks(max_masks=8)
@@ -70,7 +71,7 @@ def test_iou_equals_pycocotools_on_real_masks(shared_data):
 def test_portions_give_the_same(monkeypatch, portion):
     masks = rle_cases.blobs(12, (50, 70))
     counts, size = rle_cases.as_tensors(masks)
-    monkeypatch.setattr(_pairs, 'PORTION', portion)
+    monkeypatch.setattr(pairs, 'PORTION', portion)
     np.testing.assert_array_equal(
         rle.intersection_area(counts[:5], counts[5:], size), reference_common(masks[:5], masks[5:])
     )

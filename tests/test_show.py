@@ -9,7 +9,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from segment_anything_tfds.report import show
-from segment_anything_tfds.source import coco_rle
+from segment_anything_tfds.source.record import coco_rle
 
 DUMMY = pathlib.Path(__file__).resolve().parent.parent / 'dummy_data'
 

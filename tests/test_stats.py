@@ -9,7 +9,7 @@ import pytest
 from pycocotools import mask as mask_utils
 
 from segment_anything_tfds.prepare import runner
-from segment_anything_tfds.report import counting, plots, shapes, stats
+from segment_anything_tfds.report import counting, dataset_stats, plots, shapes
 
 
 def _hull_area(mask: np.ndarray) -> float:
@@ -98,9 +98,9 @@ def test_docstring_examples():
     assert result.attempted and not result.failed
 
 
-def _statistics(seed: int, images: int = 3) -> stats.Statistics:
+def _statistics(seed: int, images: int = 3) -> dataset_stats.Statistics:
     rng = np.random.default_rng(seed)
-    statistics = stats.Statistics()
+    statistics = dataset_stats.Statistics()
     for _ in range(images):
         masks = (rng.random([rng.integers(0, 9), 20, 30]) < 0.3).astype(np.uint8)
         masks[:1] = 0
@@ -111,7 +111,7 @@ def _statistics(seed: int, images: int = 3) -> stats.Statistics:
 
 
 def test_axis_counts_every_value_once():
-    axis = stats.Axis('', 0, 1, 10)
+    axis = dataset_stats.Axis('', 0, 1, 10)
     counted = axis.count(np.array([-0.1, 0, 0.05, 0.1, 0.95, 1.0, 1.01, 7]))
     np.testing.assert_array_equal(counted, [1, 2, 1, 0, 0, 0, 0, 0, 0, 0, 2, 2])
 
@@ -120,7 +120,7 @@ def test_statistics_equal_plain_numpy():
     rng = np.random.default_rng(7)
     masks = (rng.random([50, 20, 30]) < rng.random([50, 1, 1])).astype(np.uint8)
     iou, stability = rng.uniform(0.8, 1.1, 50), rng.uniform(0.9, 1, 50)
-    statistics = stats.Statistics()
+    statistics = dataset_stats.Statistics()
     statistics.add([20, 30], _counts(masks[:30]), iou[:30], stability[:30])
     statistics.add([20, 30], _counts(masks[30:]), iou[30:], stability[30:])
     full = masks[masks.any((1, 2))]
@@ -135,19 +135,21 @@ def test_statistics_equal_plain_numpy():
     for name, expected in values.items():
         assert statistics.histograms[name].sum() == len(expected)
         assert statistics.mean(name) == pytest.approx(expected.mean())
-        width = (stats.AXES[name].high - stats.AXES[name].low) / stats.AXES[name].bins
-        for share in stats.QUANTILES:
+        width = (dataset_stats.AXES[name].high - dataset_stats.AXES[name].low) / dataset_stats.AXES[
+            name
+        ].bins
+        for share in dataset_stats.QUANTILES:
             exact = np.quantile(expected, share, method='inverted_cdf')
             assert abs(statistics.quantile(name, share) - exact) < width
-    centers = np.zeros([stats.CENTER_BINS] * 2, int)
+    centers = np.zeros([dataset_stats.CENTER_BINS] * 2, int)
     for mask in full:
         rows, columns = np.nonzero(mask)
         y, x = (rows.mean() + 0.5) / 20, (columns.mean() + 0.5) / 30
-        centers[int(y * stats.CENTER_BINS), int(x * stats.CENTER_BINS)] += 1
+        centers[int(y * dataset_stats.CENTER_BINS), int(x * dataset_stats.CENTER_BINS)] += 1
     np.testing.assert_array_equal(statistics.centers, centers)
 
 
-def _as_text(statistics: stats.Statistics) -> str:
+def _as_text(statistics: dataset_stats.Statistics) -> str:
     """All numbers; sums rounded, since their last digits depend on the order."""
     content = statistics.to_json()
     return re.sub(r'\d+\.\d+', lambda number: f'{float(number[0]):.9f}', json.dumps(content))
@@ -157,7 +159,10 @@ def test_merging_in_any_order_and_grouping():
     a, b, c = (_statistics(seed) for seed in range(3))
     reference = _as_text(a + b + c)
     assert _as_text(c + (b + a)) == reference
-    assert _as_text(stats.total([stats.total([c, a]), stats.total([]), b])) == reference
+    assert (
+        _as_text(dataset_stats.total([dataset_stats.total([c, a]), dataset_stats.total([]), b]))
+        == reference
+    )
     assert (a + b + c).images == 9 and a.images == 3, 'the parts stay as they are'
 
 
@@ -165,22 +170,24 @@ def test_json_round_trip():
     statistics = _statistics(5)
     statistics.faults['json_invalid'] = 2
     text = json.dumps(statistics.to_json(), allow_nan=False)
-    assert json.dumps(stats.Statistics.from_json(json.loads(text)).to_json()) == text
-    empty = json.dumps(stats.Statistics().to_json(), allow_nan=False)
-    assert stats.Statistics.from_json(json.loads(empty)).images == 0
+    assert json.dumps(dataset_stats.Statistics.from_json(json.loads(text)).to_json()) == text
+    empty = json.dumps(dataset_stats.Statistics().to_json(), allow_nan=False)
+    assert dataset_stats.Statistics.from_json(json.loads(empty)).images == 0
 
 
-@pytest.mark.parametrize('content', [{}, [], {**stats.Statistics().to_json(), 'centers': 3}])
+@pytest.mark.parametrize(
+    'content', [{}, [], {**dataset_stats.Statistics().to_json(), 'centers': 3}]
+)
 def test_from_json_refuses_other_things(content):
     with pytest.raises(ValueError, match=r'from_json`: expected what .* got something else'):
-        stats.Statistics.from_json(content)
+        dataset_stats.Statistics.from_json(content)
 
 
 def test_from_json_refuses_other_bins():
-    content = stats.Statistics().to_json()
+    content = dataset_stats.Statistics().to_json()
     content['concavity']['counts'] = [1, 2]
     with pytest.raises(ValueError, match=r'expected counts of shape \[1002\]; got \[4\]'):
-        stats.Statistics.from_json(content)
+        dataset_stats.Statistics.from_json(content)
 
 
 def test_pipeline_adds_up_what_its_workers_count(tmp_path):
@@ -188,7 +195,7 @@ def test_pipeline_adds_up_what_its_workers_count(tmp_path):
     with runner.quiet():
         found = counting.run([0, 1, 2, 3], _statistics, runner.pipeline(), path)
         again = counting.run([0, 1, 2, 3], _statistics, runner.pipeline(), path)
-    expected = stats.total(map(_statistics, range(4)))
+    expected = dataset_stats.total(map(_statistics, range(4)))
     expected.units = 4
     expected = _as_text(expected)
     assert _as_text(found) == _as_text(again) == expected
@@ -216,7 +223,7 @@ def test_pipeline_that_loses_units_is_an_error(tmp_path):
         counting.run(_LosesOne([0, 1, 2, 3]), _statistics, runner.pipeline(), path)
 
 
-@pytest.mark.parametrize('statistics', [stats.Statistics(), _statistics(1)])
+@pytest.mark.parametrize('statistics', [dataset_stats.Statistics(), _statistics(1)])
 def test_plots_and_page(statistics):
     pytest.importorskip('matplotlib')
     assert plots.to_png(statistics).startswith(b'\x89PNG')

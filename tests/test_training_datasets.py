@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from segment_anything_tfds import training
 from segment_anything_tfds.ops import boxes, rle
-from segment_anything_tfds.training import datasets
+from segment_anything_tfds.training.data import datasets
 
 DUMMY = pathlib.Path(__file__).resolve().parent.parent / 'dummy_data'
 

@@ -22,7 +22,8 @@ import samples
 
 from segment_anything_tfds.cli import main
 from segment_anything_tfds.cli import verify as command
-from segment_anything_tfds.source import _chunks, checksums, inputs, resources, verify
+from segment_anything_tfds.source import checksums, resources
+from segment_anything_tfds.source.archive import chunks, inputs, verification
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 NOTHING_KNOWN = checksums.Checksums()
@@ -37,7 +38,7 @@ def archive(tmp_path_factory):
 
 def _verify(path, known=NOTHING_KNOWN, **kwargs):
     (unit,) = inputs.find([path])
-    return verify.verify(unit, known=known, **{'expected_pairs': None, **kwargs})
+    return verification.verify(unit, known=known, **{'expected_pairs': None, **kwargs})
 
 
 def _write(path, data):
@@ -208,7 +209,7 @@ def test_claim_of_ten_gigabytes_is_refused_at_once(tmp_path):
 
 
 def test_gzip_bomb_is_bounded(tmp_path, monkeypatch):
-    monkeypatch.setattr(_chunks, 'BOMB_SIZE', 32 << 20)
+    monkeypatch.setattr(chunks, 'BOMB_SIZE', 32 << 20)
     info = tarfile.TarInfo('./filler')
     info.size = 512 << 20
     packed = gzip.compress(info.tobuf() + bytes(info.size), 6)

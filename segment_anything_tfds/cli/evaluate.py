@@ -7,7 +7,7 @@ import pathlib
 import sys
 
 from segment_anything_tfds.cli import reading, terminal
-from segment_anything_tfds.source import inputs
+from segment_anything_tfds.source.archive import inputs
 
 HELP = """\
 judge a Keras model, predicted masks, or another set of annotations
@@ -64,28 +64,28 @@ def run(args: argparse.Namespace) -> int:
 def _judge_masks(args: argparse.Namespace) -> dict:
     import tqdm
 
-    from segment_anything_tfds.training import evaluate
+    from segment_anything_tfds.training import evaluation
 
     skipped = reading.Skipped(args.on_error)
     truth = map(_to_masks, reading.records(args, skipped))
     if args.results is not None:
-        other = evaluate.from_coco_results(args.results)
+        other = evaluation.from_coco_results(args.results)
     else:  # all of it: what is chosen is chosen by the truth
         everything = {'paths': [args.against], 'archives': None, 'filter': None, 'limit': None}
         others = argparse.Namespace(**{**vars(args), **everything})
         other = map(_to_masks, reading.records(others, skipped))
     with tqdm.tqdm(truth, unit=' images', total=args.limit, disable=None, leave=False) as truth:
-        found = evaluate.compare(truth, other)
+        found = evaluation.compare(truth, other)
     skipped.report()
     return found
 
 
 def _to_masks(record):
-    from segment_anything_tfds.training import evaluate
+    from segment_anything_tfds.training import evaluation
 
     image = record.json['image']
     rows = record.rows
-    return evaluate.Masks(
+    return evaluation.Masks(
         image['image_id'],
         (image['height'], image['width']),
         [row['segmentation']['counts'].encode() for row in rows],
@@ -101,8 +101,8 @@ def _judge_model(args: argparse.Namespace) -> dict:
     import tqdm
 
     from segment_anything_tfds import training
-    from segment_anything_tfds.training import evaluate
-    from segment_anything_tfds.training import model as model_lib  # noqa: F401  (registers it)
+    from segment_anything_tfds.training import evaluation
+    from segment_anything_tfds.training.sam import promptable  # noqa: F401  (registers it)
 
     model = keras.saving.load_model(args.model, compile=False)
     backbone = getattr(model, 'backbone', None)
@@ -128,7 +128,7 @@ def _judge_model(args: argparse.Namespace) -> dict:
     batches = recipe.batches(dataset.take(args.limit or -1), args.batch_size, seed=0)
     images = min(sum(shard.examples for shard in shards), args.limit or sys.maxsize)
     with tqdm.tqdm(total=images, unit=' images', disable=None, leave=False) as bar:
-        return evaluate.evaluate_model(model, batches, clicks=clicks, progress=bar.update)
+        return evaluation.evaluate_model(model, batches, clicks=clicks, progress=bar.update)
 
 
 def _shards(args: argparse.Namespace) -> list[inputs.Shard]:

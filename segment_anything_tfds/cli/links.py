@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 import datetime
 
-from segment_anything_tfds.cli import sizes, terminal
-from segment_anything_tfds.source import links, selection
+from segment_anything_tfds.cli import terminal
+from segment_anything_tfds.cli.download import sizes
+from segment_anything_tfds.source import selection
+from segment_anything_tfds.source.remote import links_file
 
 HELP = """\
 say what a links file offers: which archives, until when, how many bytes
@@ -43,15 +45,15 @@ def run(args: argparse.Namespace) -> int:
     return 1 if report['expired'] else 0
 
 
-def read(path: str) -> links.Links:
+def read(path: str) -> links_file.Links:
     """The links file; what is wrong with it is the user's to mend, so exit code 2."""
     try:
-        return links.read(path)
+        return links_file.read(path)
     except ValueError as error:
         raise terminal.UsageError(str(error)) from None
 
 
-def _describe(listed: links.Links, numbers: tuple[int, ...]) -> dict:
+def _describe(listed: links_file.Links, numbers: tuple[int, ...]) -> dict:
     now = datetime.datetime.now(datetime.timezone.utc)
     expiries = [listed.archives[number].expires for number in numbers]
     expiries = sorted(filter(None, expiries))
@@ -106,6 +108,6 @@ def _expiry(report: dict) -> str:
     if report['expired']:
         return (
             f'{report["expired"]} of {report["archives"]} expired, the first {span} ago '
-            f'({when:%Y-%m-%d %H:%M} UTC). {links.HOW_TO_GET}'
+            f'({when:%Y-%m-%d %H:%M} UTC). {links_file.HOW_TO_GET}'
         )
     return f'in {span} ({when:%Y-%m-%d %H:%M} UTC)'

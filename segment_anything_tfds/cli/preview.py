@@ -110,7 +110,7 @@ def _draw(record, args: argparse.Namespace, side: int | None):
     import numpy as np
 
     from segment_anything_tfds.report import draw
-    from segment_anything_tfds.source import coco_rle
+    from segment_anything_tfds.source.record import coco_rle
 
     image = _pixels(record)
     scale = min(1.0, (side or max(image.shape)) / max(image.shape[:2]))

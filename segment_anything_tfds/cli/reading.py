@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from segment_anything_tfds.cli import terminal
-from segment_anything_tfds.source import faults, inputs, selection
+from segment_anything_tfds.source import faults, selection
+from segment_anything_tfds.source.archive import inputs
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, on_error: str = 'fail') -> None:

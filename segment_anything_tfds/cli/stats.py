@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Counts; returns the exit code."""
-    from segment_anything_tfds.report import stats
+    from segment_anything_tfds.report import dataset_stats
 
     if not args.paths and not args.merge:
         raise terminal.UsageError('expected PATH or --merge FILE; got neither')
@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
     parts = [_read(path) for path in args.merge]
     if args.paths:
         parts.append(_count(args))
-    statistics = stats.total(parts)
+    statistics = dataset_stats.total(parts)
     _write(statistics, args)
     for text in statistics.first_faults:
         terminal.say(text)
@@ -84,10 +84,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(path: str):
-    from segment_anything_tfds.report import stats
+    from segment_anything_tfds.report import dataset_stats
 
     try:
-        return stats.Statistics.from_json(json.loads(pathlib.Path(path).read_bytes()))
+        return dataset_stats.Statistics.from_json(json.loads(pathlib.Path(path).read_bytes()))
     except ValueError as error:
         raise ValueError(
             f'--merge: expected what `sa1b stats --out` writes in {path}; got: {error}'
@@ -135,10 +135,10 @@ def _interruptible() -> Iterator[None]:
 def count_unit(unit):
     """The statistics of one archive or shard; runs in Beam's workers."""
     from segment_anything_tfds.export import records
-    from segment_anything_tfds.report import stats
+    from segment_anything_tfds.report import dataset_stats
     from segment_anything_tfds.source import faults
 
-    statistics = stats.Statistics()
+    statistics = dataset_stats.Statistics()
     try:
         for record in records.read(unit, on_fault=statistics.add_fault):
             image, columns = record.example.image, record.example.annotations
@@ -182,7 +182,7 @@ def _save(path: pathlib.Path, data: bytes) -> None:
 
 
 def _print(statistics) -> None:
-    from segment_anything_tfds.report import stats
+    from segment_anything_tfds.report import dataset_stats
 
     masks_per_image = statistics.masks / max(1, statistics.images)
     print(
@@ -193,8 +193,8 @@ def _print(statistics) -> None:
         print(f'left out: {count:,} {reason}')
     rows = [
         [name, f'{statistics.mean(name):.4f}']
-        + [f'{statistics.quantile(name, share):.4f}' for share in stats.QUANTILES]
-        for name in stats.AXES
+        + [f'{statistics.quantile(name, share):.4f}' for share in dataset_stats.QUANTILES]
+        for name in dataset_stats.AXES
     ]
-    header = ['', 'mean', *(f'{share:.0%}' for share in stats.QUANTILES)]
+    header = ['', 'mean', *(f'{share:.0%}' for share in dataset_stats.QUANTILES)]
     print(terminal.table(header, rows))

@@ -62,7 +62,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Verifies; returns the exit code."""
-    from segment_anything_tfds.source import checksums, inputs
+    from segment_anything_tfds.source import checksums
+    from segment_anything_tfds.source.archive import inputs
 
     units = reading.find(args)
     if any(isinstance(unit, inputs.Shard) for unit in units):
@@ -146,10 +147,11 @@ def _count(size: int) -> None:
 
 def verify_one(unit, *, lists: list[str], decode: bool, expected: int | None):
     """Verifies one archive, in a process of its own."""
-    from segment_anything_tfds.source import checksums, verify
+    from segment_anything_tfds.source import checksums
+    from segment_anything_tfds.source.archive import verification
 
-    expected = verify.EXPECTED_PAIRS if expected is None else expected or None
-    return verify.verify(
+    expected = verification.EXPECTED_PAIRS if expected is None else expected or None
+    return verification.verify(
         unit,
         known=checksums.load(lists),
         expected_pairs=expected,

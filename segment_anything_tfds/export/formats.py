@@ -101,7 +101,7 @@ def write(
 def _write(
     found: Iterable[records.Record], name: str, folder: pathlib.Path, options: Options
 ) -> int:
-    module = importlib.import_module(f'{__package__}.{name}')
+    module = importlib.import_module(f'{__package__}.writers.{name}')
     seen: set[int] = set()
     with contextlib.closing(module.Writer(folder, options)) as writer:
         for record in found:

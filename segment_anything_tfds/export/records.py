@@ -11,7 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from segment_anything_tfds.source import annotations, archives, examples, faults, inputs
+from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.archive import inputs, pair_stream
+from segment_anything_tfds.source.record import annotations, examples
 
 OnFault = Callable[[faults.Fault], None]
 _COLUMNS = {
@@ -92,7 +94,7 @@ def read(unit: inputs.Input, *, on_fault: OnFault = raise_fault, on_bytes=None) 
     if isinstance(unit, inputs.Shard):
         yield from _read_shard(unit)
         return
-    with archives.open_archive(unit, on_fault=on_fault, on_bytes=on_bytes) as pairs:
+    with pair_stream.open_archive(unit, on_fault=on_fault, on_bytes=on_bytes) as pairs:
         for pair, example in examples.check_pairs(pairs, archive=unit.name, on_fault=on_fault):
             content = json.loads(pair.record)
             content['annotations'] = _keep(content['annotations'], example.annotations)

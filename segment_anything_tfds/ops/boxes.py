@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _arguments
+from segment_anything_tfds.ops import validate
 
 FORMATS = ('xywh', 'xyxy', 'rel_yxyx', 'sa1b', 'sa1b_rel_yxyx', 'xyxy_inclusive')
 _RELATIVE = ('rel_yxyx', 'sa1b_rel_yxyx')
@@ -56,8 +56,8 @@ def convert(
       >>> boxes.convert([[10., 20., 0., 4.]], 'sa1b', 'xywh').numpy()
       array([[10., 20.,  1.,  5.]], dtype=float32)
     """
-    _arguments.choice('boxes.convert', 'from_format', from_format, FORMATS)
-    _arguments.choice('boxes.convert', 'to_format', to_format, FORMATS)
+    validate.choice('boxes.convert', 'from_format', from_format, FORMATS)
+    validate.choice('boxes.convert', 'to_format', to_format, FORMATS)
     boxes = _float_boxes('boxes.convert', boxes)
     scale = None
     if from_format in _RELATIVE or to_format in _RELATIVE:
@@ -90,7 +90,7 @@ def clip(boxes: tf.Tensor, size: tf.Tensor, *, box_format: str = 'xyxy') -> tf.T
       >>> boxes.clip([[-5., 2., 30., 8.]], [10, 20]).numpy()
       array([[ 0.,  2., 20.,  8.]], dtype=float32)
     """
-    _arguments.choice('boxes.clip', 'box_format', box_format, FORMATS)
+    validate.choice('boxes.clip', 'box_format', box_format, FORMATS)
     boxes = _float_boxes('boxes.clip', boxes)
     height, width = _height_width('boxes.clip', 'size', size, boxes.dtype)
     scale = tf.stack([height, width, height, width], axis=-1)
@@ -136,11 +136,11 @@ def jitter(
       >>> boxes.jitter([[50., 50., 90., 80.]], [100, 200], seed=[1, 2]).shape
       TensorShape([1, 4])
     """
-    _arguments.choice('boxes.jitter', 'box_format', box_format, FORMATS)
-    _arguments.choice('boxes.jitter', 'distribution', distribution, ('normal', 'uniform'))
-    scale = _arguments.at_least('boxes.jitter', 'scale', scale, 0)
-    max_pixels = _arguments.at_least('boxes.jitter', 'max_pixels', max_pixels, 0)
-    seed = _arguments.seed('boxes.jitter', seed)
+    validate.choice('boxes.jitter', 'box_format', box_format, FORMATS)
+    validate.choice('boxes.jitter', 'distribution', distribution, ('normal', 'uniform'))
+    scale = validate.at_least('boxes.jitter', 'scale', scale, 0)
+    max_pixels = validate.at_least('boxes.jitter', 'max_pixels', max_pixels, 0)
+    seed = validate.seed('boxes.jitter', seed)
     boxes = _float_boxes('boxes.jitter', boxes)
     height, width = _height_width('boxes.jitter', 'size', size, boxes.dtype)
     image_scale = tf.stack([height, width, height, width], axis=-1)
@@ -244,7 +244,7 @@ def _area_xyxy(boxes: tf.Tensor) -> tf.Tensor:
 
 
 def _pixel_boxes(where: str, boxes: tf.Tensor, box_format: str) -> tf.Tensor:
-    _arguments.choice(where, 'box_format', box_format, [f for f in FORMATS if f not in _RELATIVE])
+    validate.choice(where, 'box_format', box_format, [f for f in FORMATS if f not in _RELATIVE])
     return _to_xyxy(_float_boxes(where, boxes), box_format, None)
 
 
@@ -261,6 +261,6 @@ def _float_boxes(where: str, boxes: tf.Tensor) -> tf.Tensor:
 
 
 def _height_width(where: str, name: str, size: tf.Tensor, dtype: tf.DType):
-    size = _arguments.positive_size(where, name, size)
+    size = validate.positive_size(where, name, size)
     size = tf.cast(size, dtype)
     return size[..., 0], size[..., 1]

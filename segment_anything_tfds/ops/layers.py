@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import keras
 
-from segment_anything_tfds.ops import _device
+from segment_anything_tfds.ops.rle import device
 
 
 @keras.saving.register_keras_serializable(package='segment_anything_tfds')
@@ -36,15 +36,15 @@ class DecodeRuns(keras.layers.Layer):
     """
 
     def __init__(self, target_size: tuple[int, int], **kwargs):
-        target_size = _device.check_target_size('layers.DecodeRuns', target_size)
+        target_size = device.check_target_size('layers.DecodeRuns', target_size)
         super().__init__(**{'trainable': False, **kwargs})
         self.target_size = target_size
         self.built = True
 
     def call(self, runs, size):
-        _device.check_runs('layers.DecodeRuns', _Described(runs), _Described(size))
+        device.check_runs('layers.DecodeRuns', _Described(runs), _Described(size))
         size = keras.ops.cast(size, 'int32')
-        return _device.draw(keras.ops, runs, size, self.target_size, self.compute_dtype)
+        return device.draw(keras.ops, runs, size, self.target_size, self.compute_dtype)
 
     def compute_output_shape(self, runs_shape, size_shape=None):
         return (*runs_shape[:-1], *self.target_size)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _arguments, rle
+from segment_anything_tfds.ops import rle, validate
 
 
 def choose(
@@ -36,8 +36,8 @@ def choose(
       >>> prompts.choose([True, False, True], 4, seed=[1, 2]).shape
       TensorShape([2])
     """
-    k = _arguments.positive_int('prompts.choose', 'k', k)
-    seed = _arguments.seed('prompts.choose', seed)
+    k = validate.positive_int('prompts.choose', 'k', k)
+    seed = validate.seed('prompts.choose', seed)
     candidates = tf.convert_to_tensor(candidates)
     if candidates.dtype != tf.bool or not candidates.shape.is_compatible_with([None]):
         raise ValueError(
@@ -48,7 +48,7 @@ def choose(
     uniform = tf.random.stateless_uniform([count], seed, minval=1e-12, alg='philox')
     keys = tf.math.log(uniform)
     if weights is not None:
-        weights = _arguments.float_vector('prompts.choose', 'weights', weights)
+        weights = validate.float_vector('prompts.choose', 'weights', weights)
         keys = keys / tf.maximum(weights, 1e-30)
     keys = tf.where(candidates, keys, -float('inf'))
     chosen = tf.math.top_k(keys, tf.minimum(k, count)).indices
@@ -92,13 +92,13 @@ def sample_clicks(
         ('num_foreground', num_foreground),
         ('num_background', num_background),
     ):
-        ints = _arguments.is_int(low) and _arguments.is_int(high)
+        ints = validate.is_int(low) and validate.is_int(high)
         if not ints or not 0 <= low <= high or (name == 'num_foreground' and high < 1):
             raise ValueError(
                 f'prompts.sample_clicks: expected `{name}` of ints, 0 <= low <= high, and one '
                 f'foreground point at least; got {(low, high)}. Pass for instance (1, 1).'
             )
-    seeds = tf.unstack(tf.random.split(_arguments.seed('prompts.sample_clicks', seed), 4))
+    seeds = tf.unstack(tf.random.split(validate.seed('prompts.sample_clicks', seed), 4))
     parts = [_clicks(counts, size, num_foreground, 'foreground', seeds[:2])]
     if num_background[1]:
         parts.append(_clicks(counts, size, num_background, 'background', seeds[2:]))

@@ -14,8 +14,9 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import _arguments, _runs, rle
-from segment_anything_tfds.ops._image import apply_to_image, decode_image
+from segment_anything_tfds.ops import rle, validate
+from segment_anything_tfds.ops.image import apply_to_image, decode_image
+from segment_anything_tfds.ops.rle.core import boundaries
 
 GRID = 8
 _TIE = 1e-9
@@ -69,9 +70,9 @@ def fit(size: tf.Tensor, canvas: tf.Tensor, *, resize: str = 'longest') -> Geome
       >>> transforms.fit([1500, 2250], [1024, 1024]).size.numpy().tolist()
       [683, 1024]
     """
-    _arguments.choice('transforms.fit', 'resize', resize, ('longest', 'square'))
-    size = _arguments.positive_size('transforms.fit', 'size', size)
-    canvas = _arguments.positive_size('transforms.fit', 'canvas', canvas)
+    validate.choice('transforms.fit', 'resize', resize, ('longest', 'square'))
+    size = validate.positive_size('transforms.fit', 'size', size)
+    canvas = validate.positive_size('transforms.fit', 'canvas', canvas)
     target = canvas if resize == 'square' else _scaled(size, _fitting_scale(size, canvas), canvas)
     return Geometry(tf.concat([[0, 0], size], 0), target, tf.constant(False), canvas)
 
@@ -113,9 +114,9 @@ def jitter(
             'transforms.jitter: expected `scale_range` 0 < low <= high; '
             f'got {scale_range!r}. Pass for instance (0.1, 2.0).'
         )
-    seed = _arguments.seed('transforms.jitter', seed)
-    size = _arguments.positive_size('transforms.jitter', 'size', size)
-    canvas = _arguments.positive_size('transforms.jitter', 'canvas', canvas)
+    seed = validate.seed('transforms.jitter', seed)
+    size = validate.positive_size('transforms.jitter', 'size', size)
+    canvas = validate.positive_size('transforms.jitter', 'canvas', canvas)
     draws = tf.random.stateless_uniform([3], seed, alg='philox')
     scale = _fitting_scale(size, canvas) * (low + draws[0] * (high - low))
     visible = tf.cast(tf.cast(canvas, tf.float32) / scale / GRID + 0.5, tf.int32) * GRID
@@ -134,13 +135,13 @@ def random_flip(geometry: Geometry, *, seed: tf.Tensor, probability: float = 0.5
     Raises:
       ValueError: a probability outside 0 to 1, or a seed that is not integers [2].
     """
-    probability = _arguments.between('transforms.random_flip', 'probability', probability, 0, 1)
-    seed = _arguments.seed('transforms.random_flip', seed)
+    probability = validate.between('transforms.random_flip', 'probability', probability, 0, 1)
+    seed = validate.seed('transforms.random_flip', seed)
     drawn = tf.random.stateless_uniform([], seed, alg='philox') < probability
     return geometry._replace(flip=tf.math.logical_xor(geometry.flip, drawn))
 
 
-def read_masks(counts: tf.Tensor, size: tf.Tensor) -> _runs.Masks:
+def read_masks(counts: tf.Tensor, size: tf.Tensor) -> boundaries.Masks:
     """Reads masks once, for `draw_masks` and `prompts.sample_clicks` in place of `counts`.
 
     Args:
@@ -151,8 +152,8 @@ def read_masks(counts: tf.Tensor, size: tf.Tensor) -> _runs.Masks:
       tf.errors.InvalidArgumentError: a malformed string, or a size that it does not fill.
     """
     counts = tf.convert_to_tensor(counts)
-    runs = _runs.parse_sized(counts, size, name='transforms.read_masks')
-    return _runs.Masks(*runs, counts.shape)
+    runs = boundaries.parse_sized(counts, size, name='transforms.read_masks')
+    return boundaries.Masks(*runs, counts.shape)
 
 
 def draw_masks(

@@ -21,7 +21,9 @@ from segment_anything_tfds.prepare import (
     transform,
 )
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import archives, checksums, faults, links, selection
+from segment_anything_tfds.source import checksums, faults, selection
+from segment_anything_tfds.source.archive import pair_stream
+from segment_anything_tfds.source.remote import links_file
 
 _ATTEMPTS = 2
 _IGNORED_SETTINGS = ('num_shards', 'min_shard_size', 'max_shard_size', 'nondeterministic_order')
@@ -129,7 +131,7 @@ def build_split(
         checksums=checksums.load([os.path.expanduser(options.digests)] if options.digests else []),
         links_path=listed.path,
     )
-    sources = archives.locate(manual_dir, listed, numbers)
+    sources = pair_stream.locate(manual_dir, listed, numbers)
     _warn_of_missing_digests(sources, plan, options)
     plan.staging.create()
     with driver.hold(plan.staging, filename_template.data_dir) as runs:
@@ -143,10 +145,10 @@ def build_split(
     return Summary(sidecars, build.reused, split_info)
 
 
-def _read_links(manual_dir: epath.Path) -> links.Links:
+def _read_links(manual_dir: epath.Path) -> links_file.Links:
     """The links file; no links where there is none, since all archives may be at hand."""
-    path = manual_dir / links.FILE_NAME
-    return links.read(path) if path.exists() else links.Links({}, path=str(path))
+    path = manual_dir / links_file.FILE_NAME
+    return links_file.read(path) if path.exists() else links_file.Links({}, path=str(path))
 
 
 def _warn_of_ignored_settings(config: download.DownloadConfig) -> None:
@@ -157,7 +159,7 @@ def _warn_of_ignored_settings(config: download.DownloadConfig) -> None:
 
 
 def _warn_of_missing_digests(
-    sources: Sequence[archives.Source], plan: shard.Plan, options: Options
+    sources: Sequence[pair_stream.Source], plan: shard.Plan, options: Options
 ) -> None:
     extracted = [s.number for s in sources if s.kind == 'folder' and s.name in plan.checksums]
     if options.digests and extracted:
@@ -174,7 +176,7 @@ class _Build:
     def __init__(
         self,
         plan: shard.Plan,
-        listed: links.Links,
+        listed: links_file.Links,
         download_config: download.DownloadConfig,
         runs: driver.Runs,
     ):
@@ -185,11 +187,11 @@ class _Build:
         self._runs = runs
         self.reused = 0
 
-    def all(self, sources: Sequence[archives.Source]) -> tuple[staging_lib.Sidecar, ...]:
+    def all(self, sources: Sequence[pair_stream.Source]) -> tuple[staging_lib.Sidecar, ...]:
         """Finishes all archives, or raises an error that lists the faults of those that failed."""
         todo = [source for source in sources if not self._is_finished(source)]
         self.reused += len(sources) - len(todo)
-        links.check_expiry(self._links, [s.number for s in todo if s.kind == 'link'])
+        links_file.check_expiry(self._links, [s.number for s in todo if s.kind == 'link'])
         with progress.bar(self._staging, sources):
             missing = todo
             for attempt in range(_ATTEMPTS):
@@ -199,7 +201,9 @@ class _Build:
         self._raise_failures(todo, len(sources))
         return tuple(self._staging.finished(source.name) for source in sources)
 
-    def first_examples(self, sources: Sequence[archives.Source]) -> tuple[staging_lib.Sidecar, ...]:
+    def first_examples(
+        self, sources: Sequence[pair_stream.Source]
+    ) -> tuple[staging_lib.Sidecar, ...]:
         """Finishes archives one after another until there are `max_examples` examples."""
         wanted = self._plan.max_examples
         sidecars: list[staging_lib.Sidecar] = []
@@ -211,7 +215,7 @@ class _Build:
                 break
         return tuple(sidecars)
 
-    def _run(self, sources: Sequence[archives.Source], *, last: bool) -> None:
+    def _run(self, sources: Sequence[pair_stream.Source], *, last: bool) -> None:
         for source in sources:
             self._staging.forget(
                 source.name, 'json', 'failed.jsonl', 'faults.jsonl', 'progress.json'
@@ -226,10 +230,10 @@ class _Build:
                 raise
             logging.warning(
                 'The pipeline stopped (%s); going on with what is missing.',
-                links.redact(f'{type(error).__name__}: {error}'),
+                links_file.redact(f'{type(error).__name__}: {error}'),
             )
 
-    def _is_finished(self, source: archives.Source) -> bool:
+    def _is_finished(self, source: pair_stream.Source) -> bool:
         sidecar = self._staging.finished(source.name)
         return (
             sidecar is not None
@@ -239,7 +243,7 @@ class _Build:
             and self._digest_is_judged(source, sidecar)
         )
 
-    def _digest_is_judged(self, source: archives.Source, sidecar: staging_lib.Sidecar) -> bool:
+    def _digest_is_judged(self, source: pair_stream.Source, sidecar: staging_lib.Sidecar) -> bool:
         """Whether the sidecar says of the archive's digest what the lists say now."""
         known = self._plan.checksums
         if source.kind == 'folder' or self._plan.max_examples or source.name not in known:
@@ -249,16 +253,16 @@ class _Build:
         rejected = known.check(source.name, sidecar.md5).level == 'error'
         return rejected == (shard.DIGEST in sidecar.faults)
 
-    def _is_settled(self, source: archives.Source) -> bool:
+    def _is_settled(self, source: pair_stream.Source) -> bool:
         """Whether another attempt at the archive would change nothing."""
         return self._is_finished(source) or any(
             fault.reason != fault_log.UNFINISHED for fault in self._failure(source, limit=1)
         )
 
-    def _failure(self, source: archives.Source, limit: int) -> list[faults.Fault]:
+    def _failure(self, source: pair_stream.Source, limit: int) -> list[faults.Fault]:
         return fault_log.read(self._staging.path(source.name, 'failed.jsonl'), limit)
 
-    def _raise_failures(self, todo: Sequence[archives.Source], total: int) -> None:
+    def _raise_failures(self, todo: Sequence[pair_stream.Source], total: int) -> None:
         failed = [source for source in todo if not self._is_finished(source)]
         if not failed:
             return

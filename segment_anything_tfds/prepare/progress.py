@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import tqdm
 
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import archives, paths
+from segment_anything_tfds.source.archive import pair_stream, paths
 
 _LOCAL_SECONDS = 1.0
 _REMOTE_SECONDS = 20.0
@@ -43,7 +43,7 @@ class Reporter:
 
 
 @contextlib.contextmanager
-def bar(staging: staging_lib.Staging, sources: Sequence[archives.Source]):
+def bar(staging: staging_lib.Staging, sources: Sequence[pair_stream.Source]):
     """Shows a bar of the bytes read while the block runs, where standard error is a terminal."""
     if not sys.stderr.isatty():
         yield
@@ -59,7 +59,7 @@ def bar(staging: staging_lib.Staging, sources: Sequence[archives.Source]):
 
 
 def _watch(
-    staging: staging_lib.Staging, sources: Sequence[archives.Source], stop: threading.Event
+    staging: staging_lib.Staging, sources: Sequence[pair_stream.Source], stop: threading.Event
 ) -> None:
     total = sum(map(_size, sources)) if all(s.kind == 'file' for s in sources) else None
     with tqdm.tqdm(
@@ -76,13 +76,13 @@ def _watch(
                 return
 
 
-def _size(source: archives.Source) -> int:
+def _size(source: pair_stream.Source) -> int:
     return paths.size_and_time(paths.open_path(source.location))[0]
 
 
 def _totals(
     staging: staging_lib.Staging,
-    sources: Sequence[archives.Source],
+    sources: Sequence[pair_stream.Source],
     finished: dict[str, tuple[int, int]],
 ) -> tuple[int, int]:
     """Images and bytes so far; remembers in `finished` what will not change any more."""

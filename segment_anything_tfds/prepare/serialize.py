@@ -19,7 +19,7 @@ from collections.abc import Iterable
 import numpy as np
 from tensorflow_datasets.proto import tf_feature_pb2
 
-from segment_anything_tfds.source import annotations
+from segment_anything_tfds.source.record import annotations
 
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
 _SEGMENTATION = ('counts', 'size')

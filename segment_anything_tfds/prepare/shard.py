@@ -10,7 +10,10 @@ from collections.abc import Iterator
 
 from segment_anything_tfds.prepare import driver, fault_log, progress, serialize, spread
 from segment_anything_tfds.prepare import staging as staging_lib
-from segment_anything_tfds.source import annotations, archives, checksums, examples, faults, links
+from segment_anything_tfds.source import checksums, faults
+from segment_anything_tfds.source.archive import pair_stream
+from segment_anything_tfds.source.record import annotations, examples
+from segment_anything_tfds.source.remote import links_file
 
 DIGEST = 'archive_digest'
 _LAYOUT_VERSION = 1
@@ -40,7 +43,7 @@ class Plan:
     max_examples: int | None
     checksums: checksums.Checksums
     run: str = ''
-    links_path: str = links.FILE_NAME
+    links_path: str = links_file.FILE_NAME
 
     @property
     def fingerprint(self) -> str:
@@ -59,7 +62,7 @@ class _ArchiveFailed(Exception):
     """Ends the work on an archive with faults, which are in its log."""
 
 
-def build_archive(source: archives.Source, plan: Plan) -> Counter:
+def build_archive(source: pair_stream.Source, plan: Plan) -> Counter:
     """Writes the shards of one archive to the staging place, or a file that says why not.
 
     No error leaves this function: the driver finds in the staging place what became of each
@@ -79,11 +82,11 @@ def build_archive(source: archives.Source, plan: Plan) -> Counter:
     except _RunIsOver:
         return Counter(archives_stopped=1)
     except Exception as error:  # on a full disk not even a report can be written
-        logging.warning('%s was not finished. %s', source.name, links.redact(repr(error)))
+        logging.warning('%s was not finished. %s', source.name, links_file.redact(repr(error)))
         return Counter(archives_unfinished=1)
 
 
-def _build_archive(source: archives.Source, plan: Plan, log: fault_log.FaultLog) -> Counter:
+def _build_archive(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLog) -> Counter:
     try:
         sidecar = _write_shards(source, plan, log)
         log.keep('faults.jsonl')
@@ -113,7 +116,7 @@ def _check_run(plan: Plan) -> None:
 
 
 def _write_shards(
-    source: archives.Source, plan: Plan, log: fault_log.FaultLog
+    source: pair_stream.Source, plan: Plan, log: fault_log.FaultLog
 ) -> staging_lib.Sidecar:
     with contextlib.ExitStack() as stack:
         paths = [
@@ -122,7 +125,7 @@ def _write_shards(
         ]
         want_digest = source.name in plan.checksums
         reader = stack.enter_context(
-            archives.open_archive(
+            pair_stream.open_archive(
                 _with_link(source, plan), on_fault=log.add, want_digest=want_digest
             )
         )
@@ -148,7 +151,7 @@ def _write_shards(
 
 
 def _report_links(
-    source: archives.Source, reader: archives.ArchiveReader, log: fault_log.FaultLog
+    source: pair_stream.Source, reader: pair_stream.ArchiveReader, log: fault_log.FaultLog
 ) -> None:
     """A symbolic link in an extracted folder is not followed, so what it stands for is missing."""
     count = reader.ignored['link'] if source.kind == 'folder' else 0
@@ -158,7 +161,7 @@ def _report_links(
 
 
 def _is_digest_right(
-    source: archives.Source, md5: str | None, plan: Plan, log: fault_log.FaultLog
+    source: pair_stream.Source, md5: str | None, plan: Plan, log: fault_log.FaultLog
 ) -> bool:
     """Whether nothing that is certain speaks against the archive's digest."""
     if md5 is None:
@@ -171,11 +174,11 @@ def _is_digest_right(
     return verdict.level != 'error'
 
 
-def _with_link(source: archives.Source, plan: Plan) -> archives.Source:
+def _with_link(source: pair_stream.Source, plan: Plan) -> pair_stream.Source:
     """The source with its link, which a worker looks up: a job's description shows no secrets."""
     if source.kind != 'link':
         return source
-    link = links.read(plan.links_path).archives.get(source.number)
+    link = links_file.read(plan.links_path).archives.get(source.number)
     if link is None:
         raise ValueError(
             f'`shard.build_archive`: expected a link to {source.name} in {plan.links_path}; got'
@@ -185,7 +188,10 @@ def _with_link(source: archives.Source, plan: Plan) -> archives.Source:
 
 
 def _serialized_examples(
-    reader: archives.ArchiveReader, source: archives.Source, plan: Plan, log: fault_log.FaultLog
+    reader: pair_stream.ArchiveReader,
+    source: pair_stream.Source,
+    plan: Plan,
+    log: fault_log.FaultLog,
 ) -> Iterator[list[bytes]]:
     """The examples of an archive. After a fault that fails it, the rest is only checked."""
     reporter = progress.Reporter(plan.staging, source.name)
@@ -199,7 +205,10 @@ def _serialized_examples(
 
 
 def _checked_examples(
-    reader: archives.ArchiveReader, source: archives.Source, plan: Plan, log: fault_log.FaultLog
+    reader: pair_stream.ArchiveReader,
+    source: pair_stream.Source,
+    plan: Plan,
+    log: fault_log.FaultLog,
 ) -> Iterator[annotations.Example]:
     checked = examples.check_pairs(
         reader, archive=source.name, on_fault=log.add, decode_images=plan.decode_images
@@ -213,9 +222,9 @@ def _checked_examples(
 
 
 def _record_unfinished(
-    source: archives.Source, error: Exception, plan: Plan, log: fault_log.FaultLog
+    source: pair_stream.Source, error: Exception, plan: Plan, log: fault_log.FaultLog
 ) -> None:
-    detail = links.redact(f'{type(error).__name__}: {error}')
+    detail = links_file.redact(f'{type(error).__name__}: {error}')
     logging.warning('%s was not finished. %s', source.name, detail)
     with contextlib.suppress(OSError):  # on a full disk not even this can be written
         log.add(faults.Fault(source.name, fault_log.UNFINISHED, detail))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import apache_beam as beam
 
 from segment_anything_tfds.prepare import runner, shard
-from segment_anything_tfds.source import archives
+from segment_anything_tfds.source.archive import pair_stream
 
 _COUNTERS = 'segment_anything'
 
@@ -17,7 +17,7 @@ class _BuildArchive(beam.DoFn):
     def __init__(self, plan: shard.Plan):
         self._plan = plan
 
-    def process(self, source: archives.Source):
+    def process(self, source: pair_stream.Source):
         for name, value in shard.build_archive(source, self._plan).items():
             beam.metrics.Metrics.counter(_COUNTERS, name).inc(value)
         yield source.name
@@ -31,7 +31,7 @@ class BuildShards(beam.PTransform):
     stay out of the elements, which a runner stores and may show: a worker looks up its own.
     """
 
-    def __init__(self, sources: Sequence[archives.Source], plan: shard.Plan):
+    def __init__(self, sources: Sequence[pair_stream.Source], plan: shard.Plan):
         super().__init__()
         self._sources = [_without_link(source) for source in sources]
         self._plan = plan
@@ -45,11 +45,11 @@ class BuildShards(beam.PTransform):
         )
 
 
-def _without_link(source: archives.Source) -> archives.Source:
+def _without_link(source: pair_stream.Source) -> pair_stream.Source:
     return dataclasses.replace(source, location='') if source.kind == 'link' else source
 
 
-def run(sources: Sequence[archives.Source], plan: shard.Plan, beam_runner, beam_options) -> None:
+def run(sources: Sequence[pair_stream.Source], plan: shard.Plan, beam_runner, beam_options) -> None:
     """Runs the transform to its end, on the given runner or in this process."""
     pipeline = runner.pipeline(beam_runner, beam_options)
     _ = pipeline | BuildShards(sources, plan)

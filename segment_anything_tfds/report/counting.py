@@ -10,12 +10,12 @@ from typing import Any
 import apache_beam as beam
 from apache_beam.io import filesystems
 
-from segment_anything_tfds.report import stats
+from segment_anything_tfds.report import dataset_stats
 
 
 def run(
-    units: Sequence[Any], count: Callable[[Any], stats.Statistics], pipeline, path: str
-) -> stats.Statistics:
+    units: Sequence[Any], count: Callable[[Any], dataset_stats.Statistics], pipeline, path: str
+) -> dataset_stats.Statistics:
     """Counts all units in a Beam pipeline: one partial result a unit, added up as they come.
 
     Args:
@@ -36,11 +36,11 @@ def run(
             | 'Units' >> beam.Create(list(units))
             | 'Spread' >> beam.Reshuffle()
             | 'Count' >> beam.Map(_count, count)
-            | 'AddUp' >> beam.CombineGlobally(stats.total)
+            | 'AddUp' >> beam.CombineGlobally(dataset_stats.total)
             | 'Write' >> beam.Map(_write, path)
         )
     with filesystems.FileSystems.open(path) as file:
-        found = stats.Statistics.from_json(json.load(file))
+        found = dataset_stats.Statistics.from_json(json.load(file))
     if found.units != len(units):
         raise RuntimeError(
             f'`counting.run`: expected {len(units)} units to be counted; got {found.units}. The '
@@ -49,13 +49,13 @@ def run(
     return found
 
 
-def _count(unit: Any, count: Callable[[Any], stats.Statistics]) -> stats.Statistics:
+def _count(unit: Any, count: Callable[[Any], dataset_stats.Statistics]) -> dataset_stats.Statistics:
     statistics = count(unit)
     statistics.units = 1
     return statistics
 
 
-def _write(statistics: stats.Statistics, path: str) -> None:
+def _write(statistics: dataset_stats.Statistics, path: str) -> None:
     text = json.dumps(statistics.to_json())
     temporary = f'{path}.{uuid.uuid4().hex}.part'
     with filesystems.FileSystems.create(temporary, 'application/json') as file:

@@ -8,7 +8,7 @@ import io
 
 import numpy as np
 
-from segment_anything_tfds.report import stats
+from segment_anything_tfds.report import dataset_stats
 
 _BLUE, _GRID = '#4c8dd6', '#d8dce3'
 _PAGE = """<!doctype html>
@@ -41,7 +41,7 @@ td:first-child, th:first-child {{ text-align: left; }}
 """
 
 
-def to_png(statistics: stats.Statistics) -> bytes:
+def to_png(statistics: dataset_stats.Statistics) -> bytes:
     """All plots in one picture, as a PNG file."""
     figure, axes = _figure(2, 4, (19, 8.6))
     for axis, draw in zip(axes.flat, _PLOTS.values(), strict=False):
@@ -51,7 +51,7 @@ def to_png(statistics: stats.Statistics) -> bytes:
     return _save(figure)
 
 
-def to_html(statistics: stats.Statistics, title: str) -> str:
+def to_html(statistics: dataset_stats.Statistics, title: str) -> str:
     """A page with the numbers and one picture a plot.
 
     Args:
@@ -70,15 +70,15 @@ def to_html(statistics: stats.Statistics, title: str) -> str:
     }
     rows = [
         [name, _number(statistics.mean(name))]
-        + [_number(statistics.quantile(name, share)) for share in stats.QUANTILES]
-        for name in stats.AXES
+        + [_number(statistics.quantile(name, share)) for share in dataset_stats.QUANTILES]
+        for name in dataset_stats.AXES
     ]
     return _PAGE.format(
         title=html.escape(title),
         tiles=''.join(f'<div class="tile"><b>{v}</b>{k}</div>' for k, v in tiles.items()),
-        heads=''.join(f'<th>{share:.0%}</th>' for share in stats.QUANTILES),
+        heads=''.join(f'<th>{share:.0%}</th>' for share in dataset_stats.QUANTILES),
         rows=''.join(f'<tr><td>{"</td><td>".join(row)}</td></tr>' for row in rows),
-        error=max((axis.high - axis.low) / axis.bins for axis in stats.AXES.values()),
+        error=max((axis.high - axis.low) / axis.bins for axis in dataset_stats.AXES.values()),
         plots=''.join(_figure_tag(name, statistics) for name in _PLOTS),
     )
 
@@ -87,7 +87,7 @@ def _number(value: float) -> str:
     return 'none' if np.isnan(value) else f'{value:.3f}'
 
 
-def _figure_tag(name: str, statistics: stats.Statistics) -> str:
+def _figure_tag(name: str, statistics: dataset_stats.Statistics) -> str:
     figure, axes = _figure(1, 1, (5.2, 4))
     _PLOTS[name](axes[0, 0], statistics)
     data = base64.b64encode(_save(figure)).decode()
@@ -115,9 +115,13 @@ def _style(axis, title: str, ylabel: str = 'share') -> None:
     axis.set_axisbelow(True)
 
 
-def _plot_centers(axis, statistics: stats.Statistics) -> None:
-    side = stats.CENTER_BINS // (1 if statistics.masks > 10**5 else 4)  # few masks, larger bins
-    joined = statistics.centers.reshape(side, stats.CENTER_BINS // side, side, -1).sum((1, 3))
+def _plot_centers(axis, statistics: dataset_stats.Statistics) -> None:
+    side = dataset_stats.CENTER_BINS // (
+        1 if statistics.masks > 10**5 else 4
+    )  # few masks, larger bins
+    joined = statistics.centers.reshape(side, dataset_stats.CENTER_BINS // side, side, -1).sum(
+        (1, 3)
+    )
     axis.imshow(
         joined,
         extent=(0, 1, 1, 0),
@@ -131,14 +135,14 @@ def _plot_centers(axis, statistics: stats.Statistics) -> None:
     axis.set_ylabel('y')
 
 
-def _plot_masks_per_image(axis, statistics: stats.Statistics) -> None:
+def _plot_masks_per_image(axis, statistics: dataset_stats.Statistics) -> None:
     masks, images = np.array([*statistics.masks_per_image.items()], int).reshape(-1, 2).T
     bins = np.linspace(0, max(10, masks.max(initial=0) + 1), 31)
     axis.hist(masks, bins, weights=images / max(1, statistics.images), color=_BLUE)
     _style(axis, 'masks an image', 'share of images')
 
 
-def _plot_image_sizes(axis, statistics: stats.Statistics) -> None:
+def _plot_image_sizes(axis, statistics: dataset_stats.Statistics) -> None:
     rows = [(w, h, n) for (h, w), n in statistics.image_sizes.items()]
     if rows:
         width, height, count = np.array(rows, float).T
@@ -152,8 +156,8 @@ def _plot_image_sizes(axis, statistics: stats.Statistics) -> None:
 def _plot_axis(name: str, view: tuple[float, float] | None = None, log: bool = False):
     """A plot of one histogram; its bins are joined to about 50 within the view."""
 
-    def draw(axis, statistics: stats.Statistics) -> None:
-        edges, counts = stats.AXES[name].edges(), statistics.histograms[name][1:-1]
+    def draw(axis, statistics: dataset_stats.Statistics) -> None:
+        edges, counts = dataset_stats.AXES[name].edges(), statistics.histograms[name][1:-1]
         step = edges[1] - edges[0]
         low, high = view or _range(edges, counts)
         joined = max(1, round((high - low) / step / 50))
@@ -163,7 +167,7 @@ def _plot_axis(name: str, view: tuple[float, float] | None = None, log: bool = F
         axis.set_xlim(low, high)
         if log and counts.any():
             axis.set_yscale('log', nonpositive='clip')
-        _style(axis, stats.AXES[name].title, 'share of masks')
+        _style(axis, dataset_stats.AXES[name].title, 'share of masks')
 
     return draw
 

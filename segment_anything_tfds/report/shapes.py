@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segment_anything_tfds.source import coco_rle
+from segment_anything_tfds.source.record import coco_rle
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from segment_anything_tfds.report import draw
-from segment_anything_tfds.source import coco_rle
+from segment_anything_tfds.source.record import coco_rle
 
 
 def show_examples(

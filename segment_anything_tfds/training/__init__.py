@@ -12,29 +12,36 @@ from __future__ import annotations
 import importlib
 
 _LAZY = {
-    'BoundaryIoU': 'metrics',
-    'DiceLoss': 'losses',
-    'FocalLoss': 'losses',
-    'MeanMaskIoU': 'metrics',
-    'PromptableSegmenter': 'model',
-    'Recipe': 'recipe',
-    'SegmentAnythingLoss': 'losses',
-    'copy_paste': '_copy_paste',
-    'small_sam': '_small_sam',
+    'BoundaryIoU': 'metrics:BoundaryIoU',
+    'DiceLoss': 'losses:DiceLoss',
+    'FocalLoss': 'losses:FocalLoss',
+    'MeanMaskIoU': 'metrics:MeanMaskIoU',
+    'PromptableSegmenter': 'sam.promptable:PromptableSegmenter',
+    'Recipe': 'data.recipe:Recipe',
+    'SegmentAnythingLoss': 'losses:SegmentAnythingLoss',
+    'copy_paste': 'data.copy_paste:copy_paste',
+    'corrections': 'corrections',
+    'datasets': 'data.datasets',
+    'evaluate': 'evaluation',
+    'losses': 'losses',
+    'metrics': 'metrics',
+    'model': 'sam.promptable',
+    'recipes': 'data.recipes',
+    'small_sam': 'sam.small_sam:small_sam',
 }
-_MODULES = ('corrections', 'datasets', 'evaluate', 'losses', 'metrics', 'model', 'recipes')
 
-__all__ = sorted((*_LAZY, *_MODULES))
+__all__ = sorted(_LAZY)
 
 
 def __getattr__(name: str):
-    if name in _MODULES:
-        return importlib.import_module(f'{__name__}.{name}')
-    if name in _LAZY:
-        value = getattr(importlib.import_module(f'{__name__}.{_LAZY[name]}'), name)
-        globals()[name] = value
-        return value
-    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    if name not in _LAZY:
+        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+    module, _, attribute = _LAZY[name].partition(':')
+    value = importlib.import_module(f'{__name__}.{module}')
+    if attribute:
+        value = getattr(value, attribute)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

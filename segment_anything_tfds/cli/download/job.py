@@ -1,0 +1,122 @@
+"""What `sa1b download` does with each archive: fetch it, check it, extract it."""
+
+from __future__ import annotations
+
+import argparse
+import pathlib
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from segment_anything_tfds.cli import terminal
+from segment_anything_tfds.cli.download import fleet, sizes
+from segment_anything_tfds.source.archive import extract, locations
+from segment_anything_tfds.source.remote import downloader, fetch, links_file
+
+_HEADROOM = 1 << 30  # bytes of the disk that stay free
+
+
+class Job:
+    """What is done with one archive: downloaded, checked, extracted."""
+
+    def __init__(self, args: argparse.Namespace, known):
+        self._args, self._known = args, known
+        self.stop = downloader.Stop()
+        self._pace = downloader.Pace(args.limit_rate, self.stop)
+
+    def run(self, listed: links_file.Links, numbers: Sequence[int]) -> list[fleet.Outcome]:
+        """Does what is missing of all archives, several at a time."""
+        chosen = [listed.archives[number] for number in numbers]
+        todo = [link for link in chosen if not self.is_done(link.name)]
+        there = {link.number: size for link in todo if (size := self.present(link.name).bytes)}
+        absent = [link for link in todo if link.number not in there]
+        links_file.check_expiry(listed, [link.number for link in absent])
+        known = there | _ask_sizes(absent)
+        parts = {link.number: downloader.part_size(self._args.to, link.name) for link in absent}
+        done = there | parts
+        needed = sum(known.values()) - sum(done.values())
+        _check_room(self._args.to, needed + sum(known.values()) * bool(self._args.extract))
+        outcomes = fleet.Fleet(self.work, self._args.jobs, self.stop).run(todo, known, done)
+        return outcomes + [self.present(link.name) for link in chosen if link not in todo]
+
+    def is_done(self, name: str) -> bool:
+        """Whether nothing is left to do."""
+        there = downloader.final_path(self._args.to, name).exists()
+        if not self._args.extract:
+            return there
+        extracted = extract.is_extracted(self._args.to, name)
+        return extracted and (there or self._args.delete_archives)
+
+    def present(self, name: str) -> fleet.Outcome:
+        """The outcome of an archive that was done before."""
+        path = downloader.final_path(self._args.to, name)
+        return fleet.Outcome(name, 'present', path.stat().st_size if path.exists() else 0)
+
+    def work(self, link: links_file.Link, on_bytes: Callable[[int], None]) -> fleet.Outcome:
+        """Does all that is to be done with an archive."""
+        done = downloader.download(
+            link, self._args.to, stop=self.stop, pace=self._pace, on_bytes=on_bytes
+        )
+        outcome = fleet.Outcome(
+            link.name,
+            'downloaded' if done.md5 else 'present',
+            done.size,
+            done.fetched,
+            done.retries,
+            md5=done.md5,
+            message=f'Started again: {done.restarted}.' if done.restarted else '',
+        )
+        if done.md5:
+            self._judge(done, outcome)
+        if outcome.status != 'failed' and self._args.extract:
+            self._extract(link, done.path, outcome)
+        return outcome
+
+    def _judge(self, done: downloader.Done, outcome: fleet.Outcome) -> None:
+        verdict = self._known.check(outcome.archive, done.md5)
+        outcome.digest = verdict.status
+        if verdict.level == 'ok':
+            return
+        outcome.message = verdict.detail
+        if verdict.level == 'error':
+            aside = done.path.with_suffix('.tar.corrupt')
+            done.path.replace(aside)
+            outcome.status = 'failed'
+            outcome.message += f' It was set aside as {aside.name}.'
+
+    def _extract(self, link: links_file.Link, path: pathlib.Path, outcome: fleet.Outcome) -> None:
+        if extract.is_extracted(self._args.to, link.name):
+            return
+        found: Counter = Counter()
+        outcome.extracted = extract.extract(
+            locations.Source(link.number, 'file', str(path)),
+            self._args.to,
+            apart=self._args.extract == 'apart',
+            on_fault=lambda fault: found.update([fault.reason]),
+            on_bytes=self._heed_stop,
+        )
+        outcome.faults = dict(found)
+        if self._args.delete_archives:
+            path.unlink()
+
+    def _heed_stop(self, size: int) -> None:
+        if self.stop.is_set():
+            raise fetch.FetchError('The archive is whole, but not extracted.', 'stopped')
+
+
+def _ask_sizes(absent: Sequence[links_file.Link]) -> dict[int, int]:
+    """Sizes by number, as far as the server tells them; an error where there is no server."""
+    answers = sizes.ask(absent)
+    if answers and all(isinstance(answer, sizes.Unreachable) for answer in answers.values()):
+        raise OSError(next(iter(answers.values())))
+    return {number: size for number, size in answers.items() if isinstance(size, int)}
+
+
+def _check_room(folder: pathlib.Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > 0 and needed + _HEADROOM > free:
+        raise OSError(
+            f'expected room for {terminal.human_bytes(needed)} and '
+            f'{terminal.human_bytes(_HEADROOM)} to spare in {folder}; got '
+            f'{terminal.human_bytes(free)}. Choose fewer with --archives, or another --to.'
+        )

@@ -1,0 +1,58 @@
+"""Sizes of archives, as a server tells them before anything is downloaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent import futures
+
+from segment_anything_tfds.source.remote import links_file
+
+_CONNECTIONS = 16
+
+
+class Unreachable(str):
+    """Why a size is not known: no server answered."""
+
+
+def ask(wanted: Sequence[links_file.Link]) -> dict[int, int | str]:
+    """Asks for many sizes at a time, and for none of them long.
+
+    Once as many links in a row as are asked for at a time find no server, the rest is not tried.
+
+    Args:
+      wanted: links to archives.
+
+    Returns:
+      By number, the size in bytes, or why it is not known.
+    """
+    import tqdm
+
+    from segment_anything_tfds.source.remote import fetch
+
+    patience = fetch.Patience(attempts=2, connect_timeout=5.0, read_timeout=10.0)
+    unreachable = 0  # in a row
+
+    def ask_one(link: links_file.Link) -> int | str:
+        nonlocal unreachable
+        if unreachable >= _CONNECTIONS:
+            return Unreachable('not asked, since the server cannot be reached')
+        try:
+            size = fetch.head(link.url, name=link.name, patience=patience).size
+        except fetch.FetchError as error:
+            gone = error.reason == 'unreachable'
+            unreachable = unreachable + 1 if gone else 0
+            return Unreachable(error) if gone else str(error)
+        unreachable = 0
+        return 'the server does not say' if size is None else size
+
+    bar = tqdm.tqdm(desc='sizes', total=len(wanted), unit=' archives', disable=None, leave=False)
+    with bar, futures.ThreadPoolExecutor(_CONNECTIONS) as pool:
+        answers = {}
+        try:
+            for link, answer in zip(wanted, pool.map(ask_one, wanted), strict=True):
+                answers[link.number] = answer
+                bar.update()
+        except KeyboardInterrupt:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return answers

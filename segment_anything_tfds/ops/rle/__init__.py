@@ -1,0 +1,77 @@
+"""COCO RLE in the input graph: masks are drawn, measured and changed without leaving TensorFlow.
+
+Inputs are what the dataset gives: `counts` string [N], compressed COCO RLE, and `size`, uint64 or
+another integer type, [2] or [N, 2], each [height, width]. All masks of one call share one size. N
+may be 0 and static dimensions may be unknown. Everything works eagerly, in `tf.function`, in
+`Dataset.map` and in a SavedModel: no `py_function`, no custom op. XLA has no strings, so under
+`jit_compile=True` there is only `decode_runs`; make its runs before, with `to_runs`. Map over masks
+of several sizes with `tf.map_fn`: `tf.vectorized_map` runs the checks' errors whether they hold or
+not.
+
+Python numbers may be scalars of NumPy too.
+
+A malformed string, a string that does not fill its size, or a size out of range raises
+`tf.errors.InvalidArgumentError`, which names the mask and the numbers, before anything larger than
+the strings is allocated. Wrong dtypes and static shapes raise `ValueError` while tracing.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+
+from segment_anything_tfds.ops.rle.core import boundaries
+from segment_anything_tfds.ops.rle.decoding import decode, decode_resized
+from segment_anything_tfds.ops.rle.device import decode_runs, to_runs
+from segment_anything_tfds.ops.rle.encoding import encode
+from segment_anything_tfds.ops.rle.geometry import crop, flip, pad
+from segment_anything_tfds.ops.rle.measure import area, bbox, centroid, is_empty
+from segment_anything_tfds.ops.rle.pairs import intersection_area, iou, nms
+from segment_anything_tfds.ops.rle.sample import sample_points
+from segment_anything_tfds.ops.rle.sets import difference, intersection, union
+
+
+def run_lengths(counts: tf.Tensor) -> tf.RaggedTensor:
+    """Returns the lengths of the runs of each mask.
+
+    Runs are in column-major order, zeros first: even runs are background, odd runs are foreground.
+    With no masks, the result has no rows.
+
+    Args:
+      counts: string [N], compressed COCO RLE.
+
+    Returns:
+      int32 [N, (R)], pixels.
+
+    Raises:
+      tf.errors.InvalidArgumentError: a string is malformed.
+
+    Example:
+      >>> rle.run_lengths(['52203'])
+      <tf.RaggedTensor [[5, 2, 2, 2, 5]]>
+    """
+    runs = boundaries.parse(counts, name='rle.run_lengths')
+    return tf.RaggedTensor.from_row_splits(runs.lengths, runs.row_splits, validate=False)
+
+
+__all__ = [
+    'area',
+    'bbox',
+    'centroid',
+    'crop',
+    'decode',
+    'decode_resized',
+    'decode_runs',
+    'difference',
+    'encode',
+    'flip',
+    'intersection',
+    'intersection_area',
+    'iou',
+    'is_empty',
+    'nms',
+    'pad',
+    'run_lengths',
+    'sample_points',
+    'to_runs',
+    'union',
+]

@@ -1,0 +1,1 @@
+"""What the operations on RLE share: parsed strings, run boundaries, views, drawing."""

@@ -1,0 +1,1 @@
+"""From bytes to pairs: where archives are, and what is in them."""

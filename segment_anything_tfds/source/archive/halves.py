@@ -1,0 +1,98 @@
+"""What the members of an archive are to us: halves of pairs, or something to pass over."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+from segment_anything_tfds.source.archive import tar_stream
+from segment_anything_tfds.source.archive.chunks import StreamError
+from segment_anything_tfds.source.remote.excerpt import excerpt
+
+_HALF = re.compile(r'(sa_[0-9]{1,20})\.(jpg|jpeg|json)', re.IGNORECASE | re.ASCII)
+_OTHER_FORMATS = {
+    b'PK\x03\x04': 'a zip file',
+    b'\xfd7zXZ': 'an xz stream',
+    b'\x28\xb5\x2f\xfd': 'a zstd stream',
+    b'BZh': 'a bzip2 stream',
+    b'\xff\xd8\xff': 'a JPEG',
+    b'\x1f\x8b': 'gzip inside gzip',
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Half:
+    """One half of a pair.
+
+    Attributes:
+      stem: `'sa_<image id>'`, in lower case.
+      kind: `'image'` or `'record'`.
+      name: base name of the member.
+      size: bytes.
+    """
+
+    stem: str
+    kind: str
+    name: str
+    size: int
+
+    @property
+    def other(self) -> str:
+        """The kind of the half that is wanted to go with this one."""
+        return 'record' if self.kind == 'image' else 'image'
+
+    @property
+    def order(self) -> tuple:
+        """Sorts halves by image id, and those of a pair next to each other."""
+        return len(self.stem), self.stem, self.kind, self.name
+
+
+def base_name(name: str) -> str:
+    """The last part of a member's name."""
+    return name.rpartition('/')[2]
+
+
+def classify(name: str, kind: str, size: int) -> Half | str:
+    """The half that a member is, or else the kind of what is passed over.
+
+    Args:
+      name: whole name of the member; only its base name counts, and nothing is written by it.
+      kind: `'file'`, `'directory'`, `'link'`, `'device'`, `'sparse'` or `'other'`.
+      size: bytes.
+    """
+    if kind != 'file':
+        return kind
+    if name.startswith(('/', '\\')) or re.match('[A-Za-z]:', name):
+        return 'absolute'
+    if '..' in re.split(r'[/\\]', name):
+        return 'parent'
+    base = base_name(name)
+    if base.startswith('._'):
+        return 'resource_fork'
+    match = _HALF.fullmatch(base)
+    if match is None:
+        return 'other'
+    return Half(match[1].lower(), 'record' if match[2].lower() == 'json' else 'image', base, size)
+
+
+def check_start(block: bytes):
+    """Says what an archive is that is no tar: most often a web page that was saved as one.
+
+    Raises:
+      StreamError: the block, up to 512 bytes, is no tar header.
+    """
+    if tar_stream.is_header(block):
+        return
+    if not block or (len(block) < tar_stream.BLOCK and b'\0' in block):
+        raise StreamError(
+            'archive_truncated',
+            f'expected a tar; got {len(block)} bytes in all. Download the archive again.',
+        )
+    what = next((w for magic, w in _OTHER_FORMATS.items() if block.startswith(magic)), None)
+    if what is None and b'\0' not in block and excerpt(block):
+        what = f'text, probably what a server answered: "{excerpt(block)}"'
+    raise StreamError(
+        'archive_not_tar',
+        f'expected a tar, plain or gzip; got {what or f"bytes that begin {block[:16]!r}"}. '
+        'Download the archive again.',
+    )

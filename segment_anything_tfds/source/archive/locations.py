@@ -1,0 +1,170 @@
+"""Where each archive of a selection is: extracted, as a file, or behind its link."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import os
+import re
+import urllib.parse
+from collections.abc import Container, Iterable
+
+from segment_anything_tfds.source import selection as selection_lib
+from segment_anything_tfds.source.archive import paths
+from segment_anything_tfds.source.remote import links_file
+
+# In order of preference, where several are at hand.
+SUFFIXES = ('.tar', '.tar.gz', '.tgz')
+_NAME = re.compile(r'sa_([0-9]{6})(\.tar|\.tar\.gz|\.tgz)?')
+_EMPTY = 'is empty'
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Where one archive comes from. Picklable; no text made from it shows a link's query.
+
+    Attributes:
+      number: number of the archive.
+      kind: `'folder'` (extracted), `'file'` or `'link'`.
+      location: folder, file (local, `gs://`, `s3://`) or signed URL.
+      digest: MD5 of the archive in hexadecimal digits, where it is known.
+    """
+
+    number: int
+    kind: str
+    location: str = dataclasses.field(repr=False)
+    digest: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the archive, such as `'sa_000020'`."""
+        return selection_lib.archive_name(self.number)
+
+    @property
+    def shown(self) -> str:
+        """The location, fit to be shown."""
+        if self.kind != 'link':
+            return self.location
+        parts = urllib.parse.urlsplit(self.location)
+        host = parts.netloc.rpartition('@')[2]
+        return urllib.parse.urlunsplit((parts.scheme, host, parts.path, '', ''))
+
+    def __repr__(self) -> str:
+        return f'Source({self.number}, {self.kind!r}, {self.shown!r})'
+
+    def identity(self) -> str:
+        """A text that stays the same as long as the data does.
+
+        Kind, name, size in bytes and time of modification of a file; kind, name, number of files
+        and latest modification of a folder; kind and name of a link, since a renewed link leads
+        to the same archive.
+        """
+        if self.kind == 'link':
+            return f'link {self.name}'
+        path = paths.open_path(self.location)
+        if self.kind == 'file':
+            size, modified = paths.size_and_time(path)
+            return f'file {path.name} {size} {modified}'
+        stats = [(size, modified) for _, _, size, modified, _ in paths.walk(self.location)]
+        latest = max((modified for _, modified in stats), default=0)
+        return f'folder {path.name} {len(stats)} {sum(size for size, _ in stats)} {latest}'
+
+
+def locate(
+    manual_dir: str | os.PathLike | None,
+    links: links_file.Links | None,
+    selection: Iterable[int] | None = None,
+) -> list[Source]:
+    """Finds each archive: extracted in `manual_dir`, else as a file there, else its link.
+
+    An extracted archive is a folder `sa_000020` with members in it, at any depth; a file is
+    `sa_000020.tar` (`.tar.gz` and `.tgz` are accepted too). An empty file counts only where its
+    archive is nowhere else, and a symbolic link that leads nowhere never does; a warning says so.
+    Whether links have expired is not asked here, since finished archives need none: see
+    `links.check_expiry`.
+
+    Args:
+      manual_dir: local or remote folder; `None` for links alone.
+      links: the links file; `None` for none.
+      selection: numbers of archives; `None` for every archive that is present or listed.
+
+    Returns:
+      One source an archive, by number.
+
+    Raises:
+      ValueError: an archive of the selection is neither present nor listed, or there is none.
+    """
+    listed = links.archives if links is not None else {}
+    present = _present(manual_dir, listed)
+    numbers = sorted({*present, *listed} if selection is None else set(selection))
+    missing = [number for number in numbers if number not in present and number not in listed]
+    if missing or not numbers:
+        got = f'none of {selection_lib.format(missing)}' if missing else 'no archive at all'
+        where = 'nowhere' if manual_dir is None else os.fspath(manual_dir)
+        raise ValueError(
+            '`locations.locate`: expected every archive of `selection` in `manual_dir` or in the '
+            f'links file; got {got} ({len(present)} archives present in {where}, {len(listed)} '
+            f'links). {links_file.HOW_TO_GET}'
+        )
+    return [
+        Source(number, *present[number])
+        if number in present
+        else Source(number, 'link', listed[number].url)
+        for number in numbers
+    ]
+
+
+def _present(manual_dir, listed: Container[int]) -> dict[int, tuple[str, str]]:
+    """Kind and location of the archives in a folder, by number; `listed` ones have a link."""
+    folder = paths.open_path(manual_dir) if manual_dir is not None else None
+    if folder is None or not folder.is_dir():
+        return {}
+    found: dict[int, dict[str, str]] = {}
+    for path in folder.iterdir():
+        if match := _NAME.fullmatch(path.name):
+            found.setdefault(int(match[1]), {})[match[2] or ''] = os.fspath(path)
+    present = {}
+    for number, places in found.items():
+        if '' in places and _has_members(places['']):
+            present[number] = ('folder', places[''])
+            if len(places) > 1:
+                logging.warning(
+                    '%s is read; remove it if it is not whole, since %s is there too.',
+                    places[''],
+                    os.path.basename(min(place for suffix, place in places.items() if suffix)),
+                )
+            continue
+        files = [
+            places[s] for s in SUFFIXES if s in places and not paths.open_path(places[s]).is_dir()
+        ]
+        if file := _choose(files, number in listed):
+            present[number] = ('file', file)
+    return present
+
+
+def _choose(files: list[str], is_listed: bool) -> str | None:
+    """The first of the files of an archive that may hold it; an empty one for want of any other."""
+    defects = {file: _defect(file) for file in files}
+    usable = [file for file, defect in defects.items() if defect is None]
+    if not is_listed:
+        usable += [file for file, defect in defects.items() if defect == _EMPTY]
+    for file, defect in defects.items():
+        if defect is not None and file not in usable[:1]:
+            logging.warning('%s %s and is passed over.', file, defect)
+    return usable[0] if usable else None
+
+
+def _defect(file: str) -> str | None:
+    """Why a file cannot be an archive, as a link that leads nowhere; `None` if it may be one."""
+    try:
+        size, _ = paths.size_and_time(paths.open_path(file))
+    except OSError as error:
+        return f'cannot be read ({error.strerror or type(error).__name__})'
+    return None if size else _EMPTY
+
+
+def _has_members(folder: str) -> bool:
+    return any(
+        paths.MEMBER.fullmatch(name.rpartition('/')[2])
+        for name, *_ in paths.walk(folder, stat=False)
+    )

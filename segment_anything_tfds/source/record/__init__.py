@@ -1,0 +1,1 @@
+"""From a pair to a checked record: annotations, JPEGs, COCO RLE in NumPy."""

@@ -1,0 +1,269 @@
+"""One image and its JSON record: every rule checked, and turned into an example.
+
+`reasons.REASONS` lists the rules. A fault of one annotation leaves out that annotation, at its
+first broken rule; a fault of the image leaves out the image.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+import numpy as np
+import orjson
+
+from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.record import annotation_rows, coco_rle, jpeg
+
+RECORD_KEYS = frozenset({'image', 'annotations'})
+IMAGE_KEYS = frozenset({'image_id', 'width', 'height', 'file_name'})
+ANNOTATION_KEYS = frozenset(
+    {
+        'area',
+        'bbox',
+        'crop_box',
+        'id',
+        'point_coords',
+        'predicted_iou',
+        'segmentation',
+        'stability_score',
+    }
+)
+SEGMENTATION_KEYS = frozenset({'size', 'counts'})
+_UINT64_RULE = 'an integer from 0 to 2^64 - 1'
+_FLOATS = {
+    'bbox': ((4,), 'four finite numbers [x, y, width, height]'),
+    'crop_box': ((4,), 'four finite numbers [x, y, width, height]'),
+    'point_coords': ((1, 2), 'one point of two finite numbers [[x, y]]'),
+    'predicted_iou': ((), 'a finite number'),
+    'stability_score': ((), 'a finite number'),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Example:
+    """An image with its annotations, ready to be serialised.
+
+    Attributes:
+      image: `content` (bytes of the JPEG, as they came), `file_name` (str), `height`, `image_id`,
+        `width` (ints).
+      annotations: columns of N rows each: `area` uint64 [N] in pixels; `bbox` and `crop_box`
+        float32 [N, 4] as [ymin, xmin, ymax, xmax] relative to the image (SA-1B's `bbox` is max -
+        min: one pixel less than a COCO box); `id` uint64 [N]; `point_coords` float64 [N, 1, 2] as
+        (x, y) in pixels; `predicted_iou` and `stability_score` float64 [N]; and of the
+        segmentation `counts`, N byte strings of compressed RLE, and `size` uint64 [N, 2] as
+        [height, width].
+    """
+
+    image: dict[str, Any]
+    annotations: dict[str, Any]
+
+
+class _ImageError(Exception):
+    def __init__(self, reason: str, detail: str, member: str):
+        self.fault = (reason, detail, member)
+
+
+def check(
+    image: bytes,
+    record: bytes,
+    *,
+    archive: str,
+    image_name: str,
+    record_name: str,
+    decode_images: bool = False,
+) -> tuple[Example | None, list[faults.Fault]]:
+    """Checks an image with its record.
+
+    Args:
+      image: the JPEG file.
+      record: the JSON file.
+      archive: name of the archive, for the faults.
+      image_name: name of the JPEG in the archive; a folder before it is ignored.
+      record_name: name of the JSON file in the archive.
+      decode_images: also decode the pixels of the JPEG, which takes about 30 times as long.
+
+    Returns:
+      The example, without the annotations that have faults, or `None` where the image itself has
+      one; and the faults. Nothing is raised for bad data.
+    """
+    image_name, record_name = os.path.basename(image_name), os.path.basename(record_name)
+    try:
+        content = _parse_record(record, record_name)
+        fields = _check_image(content['image'], image, image_name, record_name, decode_images)
+    except _ImageError as error:
+        reason, detail, member = error.fault
+        return None, [faults.Fault(archive, reason, detail, member)]
+    rows = annotation_rows.Rows(content['annotations'], archive, record_name)
+    _require_keys(rows)
+    _read_integers(rows)
+    _read_floats(rows)
+    _read_segmentations(rows, fields['height'], fields['width'])
+    for name in ('bbox', 'crop_box'):
+        _normalize_boxes(rows, name, fields['height'], fields['width'])
+    return Example({'content': image, **fields}, rows.columns), rows.faults
+
+
+def _parse_record(record: bytes, name: str) -> dict:
+    try:
+        content = _load_json(record)
+    except (ValueError, RecursionError) as error:
+        text = (
+            'JSON nested too deep'
+            if isinstance(error, RecursionError)
+            else annotation_rows.shorten(str(error))
+        )
+        raise _ImageError('json_invalid', f'expected JSON; got {text}', name) from None
+    _check_keys(content, RECORD_KEYS, 'the record', name)
+    _check_keys(content['image'], IMAGE_KEYS, '`image`', name)
+    if type(content['annotations']) is not list:
+        got = annotation_rows.shorten(content['annotations'])
+        raise _ImageError('record_keys', f'expected `annotations` to be a list; got {got}', name)
+    return content
+
+
+def _load_json(record: bytes) -> Any:
+    try:
+        return orjson.loads(record)
+    except orjson.JSONDecodeError:
+        return json.loads(record)  # Reads NaN and large integers too, which are faults of one row.
+
+
+def _check_keys(content: Any, keys: frozenset, what: str, name: str) -> None:
+    if type(content) is not dict or content.keys() != keys:
+        detail = f'expected {what} {_describe_keys(content, keys)}'
+        raise _ImageError('record_keys', detail, name)
+
+
+def _describe_keys(content: Any, keys: frozenset) -> str:
+    rule = f'to have the keys {", ".join(sorted(keys))}; got '
+    if type(content) is not dict:
+        return rule + annotation_rows.shorten(content)
+    missing, extra = sorted(keys - content.keys()), sorted(content.keys() - keys)
+    parts = [
+        f'{word} {annotation_rows.shorten(found)}'
+        for word, found in (('no', missing), ('also', extra))
+        if found
+    ]
+    return rule + ' and '.join(parts)
+
+
+def _check_image(
+    fields: dict, image: bytes, image_name: str, record_name: str, decode: bool
+) -> dict:
+    for key in ('height', 'image_id', 'width'):
+        if not annotation_rows.is_uint64(fields[key]):
+            detail = (
+                f'expected `{key}` to be {_UINT64_RULE}; got {annotation_rows.shorten(fields[key])}'
+            )
+            raise _ImageError('image_invalid', detail, record_name)
+    height, width, file_name = fields['height'], fields['width'], fields['file_name']
+    if height < 1 or width < 1:
+        detail = f'expected a `height` and `width` of at least 1; got {height} and {width}'
+        raise _ImageError('image_size_invalid', detail, record_name)
+    if type(file_name) is not str or file_name.lower() != image_name.lower():
+        is_text = type(file_name) is str
+        detail = (
+            f'expected `file_name` to be {image_name!r}; got {annotation_rows.shorten(file_name)}'
+        )
+        raise _ImageError('file_name_mismatch' if is_text else 'image_invalid', detail, record_name)
+    try:
+        header = (jpeg.decode if decode else jpeg.check)(image)
+    except jpeg.JpegError as error:
+        raise _ImageError(error.reason, str(error), image_name) from None
+    if (header.height, header.width) != (height, width):
+        detail = (
+            f'expected `height` and `width` to be those of the JPEG, {header.height} and '
+            f'{header.width}; got {height} and {width}'
+        )
+        raise _ImageError('image_size_mismatch', detail, record_name)
+    return {key: fields[key] for key in ('file_name', 'height', 'image_id', 'width')}
+
+
+def _require_keys(rows: annotation_rows.Rows) -> None:
+    good = [type(row) is dict and row.keys() == ANNOTATION_KEYS for row in rows.rows]
+    if False in good:
+        described = [_describe_keys(row, ANNOTATION_KEYS) for row in rows.rows]
+        details = [f'expected an annotation {text}' for text in described]
+        bad = (n for n, is_good in enumerate(good) if not is_good)
+        rows.drop({n: ('annotation_keys', details[n]) for n in bad})
+
+
+def _read_integers(rows: annotation_rows.Rows) -> None:
+    for key in ('id', 'area'):
+        values = rows.values(key)
+        good = [annotation_rows.is_uint64(value) for value in values]
+        rows.require(good, f'{key}_invalid', f'`{key}` to be {_UINT64_RULE}', values)
+        rows.columns[key] = np.array(rows.values(key), np.uint64)
+    ids = rows.values('id')
+    if len(set(ids)) < len(ids):
+        first = dict(zip(reversed(ids), reversed(range(len(ids))), strict=True))
+        good = [first[value] == n for n, value in enumerate(ids)]
+        rows.require(good, 'id_duplicate', '`id` to occur once in an image', ids)
+
+
+def _read_floats(rows: annotation_rows.Rows) -> None:
+    for key, (shape, rule) in _FLOATS.items():
+        values = rows.values(key)
+        table = annotation_rows.to_table(values, shape)
+        rows.columns[key] = table.reshape(-1, *shape)
+        good = np.isfinite(table)
+        if not good.all():
+            good = good.all(axis=1).tolist()
+            rows.require(good, f'{key}_invalid', f'`{key}` to be {rule}', values)
+
+
+def _read_segmentations(rows: annotation_rows.Rows, height: int, width: int) -> None:
+    values = rows.values('segmentation')
+    good = [type(value) is dict and value.keys() == SEGMENTATION_KEYS for value in values]
+    rule = '`segmentation` to be an object of `size` and `counts`'
+    rows.require(good, 'segmentation_invalid', rule, values)
+
+    counts = [value['counts'] for value in rows.values('segmentation')]
+    good = [type(value) is str for value in counts]
+    rows.require(good, 'rle_uncompressed', '`counts` to be a compressed string', counts)
+
+    size = [height, width]
+    sizes = [value['size'] for value in rows.values('segmentation')]
+    good = [value == size and type(value[0]) is type(value[1]) is int for value in sizes]
+    rows.require(good, 'segmentation_size_mismatch', f'`size` to be {size}', sizes)
+
+    counts = [value['counts'] for value in rows.values('segmentation')]
+    rows.columns['counts'] = [value.encode('utf-8', 'surrogatepass') for value in counts]
+    rows.columns['size'] = np.full((len(rows.rows), 2), size, np.uint64)
+    rows.drop(_judge_masks(rows.columns['counts'], rows.values('area'), height * width))
+
+
+def _judge_masks(counts: list[bytes], areas: list[int], num_pixels: int) -> dict:
+    """What is wrong with masks, by position: (reason, detail)."""
+    runs = coco_rle.parse(counts)
+    sums, found = (column.tolist() for column in runs.sums())
+    verdicts = {
+        n: (slug, f'`counts`: {coco_rle.PROBLEMS[slug]}; got {annotation_rows.shorten(counts[n])}')
+        for n, slug in runs.problems.items()
+    }
+    for n, (total, expected, area) in enumerate(zip(sums, found, areas, strict=True)):
+        if n in verdicts:
+            continue
+        if total != num_pixels:
+            detail = f'expected runs that sum to {num_pixels}, height x width; got {total}'
+            verdicts[n] = ('rle_sum_mismatch', detail)
+        elif area != expected:
+            detail = f'expected `area` to be {expected}, as in `counts`; got {area}'
+            verdicts[n] = ('area_mismatch', detail)
+    return verdicts
+
+
+def _normalize_boxes(rows: annotation_rows.Rows, name: str, height: int, width: int) -> None:
+    """[x, y, w, h] in pixels to [ymin, xmin, ymax, xmax] relative, as TFDS computes it."""
+    xywh = rows.columns[name]
+    with np.errstate(over='ignore'):
+        yxyx = np.concatenate([xywh[:, 1::-1], xywh[:, 1::-1] + xywh[:, :1:-1]], axis=1)
+        yxyx /= (height, width, height, width)
+        rows.columns[name] = yxyx.astype(np.float32)
+    good = ((yxyx >= 0) & (yxyx <= 1)).all(axis=1) & (yxyx[:, :2] <= yxyx[:, 2:]).all(axis=1)
+    if not good.all():
+        rule = f'`{name}` within {width} x {height} pixels (width x height), no side negative'
+        rows.require(good.tolist(), f'{name}_outside', rule, rows.values(name))

@@ -1,0 +1,53 @@
+"""From the pairs of an archive to checked examples, for building, verifying and exporting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.archive import pair_stream
+from segment_anything_tfds.source.record import annotations
+
+
+def check_pairs(
+    pairs: Iterable[pair_stream.Pair],
+    *,
+    archive: str,
+    on_fault: Callable[[faults.Fault], object],
+    decode_images: bool = False,
+) -> Iterator[tuple[pair_stream.Pair, annotations.Example]]:
+    """Yields each pair that has an example, once an `image_id`, with it.
+
+    Args:
+      pairs: of one archive.
+      archive: its name, for the faults.
+      on_fault: called with each fault; what has it is left out.
+      decode_images: as in `annotations.check`.
+
+    Yields:
+      Pairs and their examples, in the order of `pairs`.
+
+    Raises:
+      DataError: as `pairs` does.
+    """
+    seen = set()
+    for pair in pairs:
+        example, found = annotations.check(
+            pair.image,
+            pair.record,
+            archive=archive,
+            image_name=pair.image_name,
+            record_name=pair.record_name,
+            decode_images=decode_images,
+        )
+        for fault in found:
+            on_fault(fault)
+        if example is None:
+            continue
+        image_id = example.image['image_id']
+        if image_id in seen:
+            detail = f'expected `image_id` to occur once; got {image_id} again'
+            on_fault(faults.Fault(archive, 'image_id_duplicate', detail, pair.record_name))
+            continue
+        seen.add(image_id)
+        yield pair, example

@@ -1,0 +1,274 @@
+"""Reading over HTTP from servers that cut, stall, refuse and change: one place for all of it.
+
+A `Transfer` goes on where a connection broke, checks that the object is still the same one, waits
+as servers ask, and explains what cannot be helped. Signed URLs are secrets: none of its errors
+holds one, not even in the chain of exceptions, and what `urllib3` logs is redacted.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import requests
+
+from segment_anything_tfds.source.remote import answers
+from segment_anything_tfds.source.remote.answers import Failure, FetchError, Remote
+from segment_anything_tfds.source.remote.patience import Patience
+
+__all__ = ['FetchError', 'Patience', 'Remote', 'Transfer', 'head', 'open_stream']
+
+PIECE = 1 << 20  # bytes asked of the socket at once
+PROGRESS = 64 << 10  # bytes after which a transfer counts as going on again
+OVERLAP = 4 << 10  # bytes compared where a server starts anew instead of going on
+
+
+class Transfer:
+    """Bytes of one object, from `start` to its end, across as many connections as it takes.
+
+    For one thread, except `stop`.
+
+    Attributes:
+      position: offset in the object of the next byte that `read` gives.
+      remote: what identifies the object, as far as known.
+      fetched: bytes received, those received twice included.
+      retries: attempts that failed and were made again.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        name: str,
+        start: int = 0,
+        remote: Remote | None = None,
+        patience: Patience | None = None,
+        session: requests.Session | None = None,
+    ):
+        """Prepares a transfer; the first `read` connects.
+
+        Args:
+          url: URL, which may be signed.
+          name: what to call the object in errors.
+          start: offset of the first byte wanted.
+          remote: the object that the bytes before `start` came from; a different one is an error.
+          patience: how long to go on trying.
+          session: connection pool to share; `None` for one of its own.
+        """
+        self.position, self.fetched, self.retries = start, 0, 0
+        self.remote = remote or Remote()
+        self._url, self._name = url, name
+        self._patience = patience or Patience()
+        self._own_session = session is None
+        self._session = session or requests.Session()
+        self._response = None
+        self._failures, self._failed_at = 0, start
+        self._tail = b''  # the last bytes given, to compare with
+        self._ended = False
+        self._error: FetchError | None = None
+        self._stop = threading.Event()
+
+    def __enter__(self) -> Transfer:
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+    def __repr__(self) -> str:
+        return f'Transfer({self._name!r}, position={self.position})'
+
+    def stop(self):
+        """Makes a `read` in another thread end soon, with an error."""
+        self._stop.set()
+
+    def close(self):
+        """Ends the connection."""
+        self._disconnect()
+        if self._own_session:
+            self._session.close()
+
+    def read(self, size: int = 1 << 20) -> bytes:
+        """The next `size` bytes, fewer only at the end; empty at the end.
+
+        Raises:
+          FetchError: what was tried did not help. Bytes received before are given first.
+        """
+        pieces, left = [], size
+        while left > 0 and not self._complete and self._error is None:
+            outcome = self._attempt(min(left, PIECE))
+            if isinstance(outcome, Failure):
+                self._error = self._after(outcome)
+            elif outcome:
+                pieces.append(outcome)
+                left -= len(outcome)
+        if self._error is not None and not pieces:
+            raise self._error
+        return b''.join(pieces)
+
+    @property
+    def _complete(self) -> bool:
+        return self._ended or self.position == self.remote.size
+
+    def _attempt(self, size: int) -> bytes | Failure:
+        """Some bytes, or why there are none. Exceptions end here, since they hold the URL."""
+        if self._stop.is_set():
+            return Failure('stopped', 'a request to stop', '')
+        try:
+            if self._response is None and (failure := self._connect()):
+                self._disconnect()
+                return failure
+            if self._complete:
+                return b''
+            data = self._receive(size)
+        except answers.NETWORK_ERRORS as error:
+            self._disconnect()
+            return answers.network_failure(error, self._patience.read_timeout)
+        if not data:
+            self._disconnect()
+            if self.remote.size is None:
+                self._ended = True
+                return b''
+            return answers.cut()
+        if self.position == 0 and (failure := answers.check_page(data)):
+            self._disconnect()
+            return failure
+        self.position += len(data)
+        self._tail = (self._tail + data)[-OVERLAP:] if len(data) < OVERLAP else data[-OVERLAP:]
+        return data
+
+    def _receive(self, size: int) -> bytes:
+        # `read1` gives what has arrived; `read` would lose it if the connection broke meanwhile.
+        data = self._response.raw.read1(size, decode_content=False)
+        self.fetched += len(data)
+        return data
+
+    def _connect(self) -> Failure | None:
+        headers = {'Accept-Encoding': 'identity'}
+        if self.position:
+            headers['Range'] = f'bytes={self.position}-'
+            if self.remote.condition:
+                headers['If-Range'] = self.remote.condition
+        self._response = _get(self._session, 'GET', self._url, headers, self._patience)
+        if failure := answers.check(self._response, self._url):
+            if failure.status == 416 and self._is_at_end():
+                self._ended = True
+                return None
+            return failure
+        remote, start = answers.describe(self._response)
+        if not self.remote.same(remote):
+            return answers.changed(self.remote, remote)
+        self.remote = self.remote.completed(remote)
+        if start is None or start > self.position:
+            return Failure('range', f'bytes from {start}', 'The server answers wrongly.')
+        return self._pass_over(self.position - start)
+
+    def _is_at_end(self) -> bool:
+        size = answers.describe(self._response)[0].size
+        known = self.remote.size in (None, size)
+        return known and size is not None and size == self.position
+
+    def _pass_over(self, size: int) -> Failure | None:
+        """Skips what was given before, where a server starts anew; compares the last of it."""
+        tail = b''
+        while size:
+            if self._stop.is_set():
+                return Failure('stopped', 'a request to stop', '')
+            data = self._receive(min(size, PIECE))
+            if not data:
+                return answers.cut()
+            size -= len(data)
+            tail = (tail + data)[-OVERLAP:]
+        common = min(len(tail), len(self._tail))
+        if common and tail[-common:] != self._tail[-common:]:
+            return answers.changed(self.remote, self.remote)
+        return None
+
+    def _after(self, failure: Failure) -> FetchError | None:
+        """Waits before the next attempt, or gives the error after which there is none."""
+        if self.position - self._failed_at >= PROGRESS:
+            self._failures = 0
+        self._failures += 1
+        self._failed_at = self.position
+        if failure.transient and self._failures < self._patience.attempts:
+            self.retries += 1
+            self._stop.wait(self._patience.delay(self._failures, failure.wait))
+            return None
+        return answers.error(
+            'fetch.Transfer.read', self._name, self.position, failure, self._failures
+        )
+
+    def _disconnect(self):
+        if self._response is not None:
+            self._response.close()
+            self._response = None
+
+
+def open_stream(
+    url: str,
+    *,
+    name: str,
+    start: int = 0,
+    remote: Remote | None = None,
+    patience: Patience | None = None,
+) -> Transfer:
+    """Opens an object behind a URL as a readable stream; see `Transfer`.
+
+    Example:
+      >>> with open_stream(url, name='sa_000020') as stream:  # doctest: +SKIP
+      ...   first = stream.read(512)
+    """
+    return Transfer(url, name=name, start=start, remote=remote, patience=patience)
+
+
+def head(
+    url: str,
+    *,
+    name: str,
+    patience: Patience | None = None,
+    session: requests.Session | None = None,
+) -> Remote:
+    """Asks a server for the size and the version of an object, without its bytes.
+
+    Where `HEAD` is refused, the first byte is asked for.
+
+    Args:
+      url: URL, which may be signed.
+      name: what to call the object in errors.
+      patience: how long to go on trying.
+      session: connection pool to share.
+
+    Raises:
+      FetchError: the server refuses, or cannot be reached.
+    """
+    patience = patience or Patience()
+    session = session or requests.Session()
+    method, failures = 'HEAD', 0
+    while True:
+        outcome = _ask(session, method, url, patience)
+        if isinstance(outcome, Remote):
+            return outcome
+        if method == 'HEAD' and outcome.status is not None and not outcome.transient:
+            method = 'GET'
+            continue
+        failures += 1
+        if not outcome.transient or failures >= patience.attempts:
+            raise answers.error('fetch.head', name, 0, outcome, failures)
+        time.sleep(patience.delay(failures, outcome.wait))
+
+
+def _ask(session, method: str, url: str, patience: Patience) -> Remote | Failure:
+    headers = {'Accept-Encoding': 'identity'}
+    if method == 'GET':
+        headers['Range'] = 'bytes=0-0'
+    try:
+        with _get(session, method, url, headers, patience) as response:
+            return answers.check(response, url) or answers.describe(response)[0]
+    except answers.NETWORK_ERRORS as error:
+        return answers.network_failure(error, patience.read_timeout)
+
+
+def _get(session, method: str, url: str, headers: dict, patience: Patience):
+    answers.hide_queries()
+    times = (patience.connect_timeout, patience.read_timeout)
+    options = {'stream': True, 'timeout': times, 'allow_redirects': True}
+    return session.request(method, url, headers=headers, **options)

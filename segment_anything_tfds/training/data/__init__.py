@@ -1,0 +1,1 @@
+"""From examples to batches: recipes, subsets, copy-paste."""

@@ -1,0 +1,256 @@
+"""Examples to batches: one documented object that says how, callable on an example."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import tensorflow as tf
+
+from segment_anything_tfds.ops import boxes, prompts, rle, transforms
+from segment_anything_tfds.training.data import mask_choice, recipe_checks
+
+WEIGHTS = ('uniform', 'area', 'sqrt_area', 'predicted_iou', 'stability_score')
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """Turns an example of the dataset into `(inputs, masks, valid)`, what `model.fit` takes.
+
+    Everything is stateless TensorFlow: equal seeds give equal tensors, eagerly, in a graph and with
+    any `num_parallel_calls`. Shapes are static. An image without usable masks gives a row that is
+    invalid throughout, never an error.
+
+    Attributes:
+      image_size: side of the square image in pixels.
+      mask_size: side of the masks, which cover the same square; SAM's decoder gives a quarter.
+      num_masks: masks K an image; fewer are padded with invalid ones.
+      resize: `'longest'` keeps the aspect ratio and pads right and below (SAM), `'square'`
+        stretches (SAM 2).
+      scale_range: large-scale jitter: random scale, then crop or pad; None for the whole image.
+      flip_probability: of mirroring left and right.
+      reduced_decode: let libjpeg decode at 1/2, 1/4 or 1/8 where that is large and exact enough.
+      fill: RGB of the padding; SAM's mean colour, which its normalisation takes to zero.
+      min_area, max_area: of a mask in pixels of the original image, both included; None for no
+        upper limit.
+      min_area_fraction, max_area_fraction: of a mask in parts of its image, both included.
+      min_predicted_iou, min_stability_score: smallest values that are kept.
+      nms_threshold: masks whose IoU with a mask of higher `predicted_iou` is above it are left out;
+        None for no suppression.
+      weights: how masks are drawn: `'uniform'`, or with a probability proportional to `'area'`,
+        `'sqrt_area'`, `'predicted_iou'` or `'stability_score'`.
+      point_probability, box_probability: of a prompt by points alone, by a box alone; with what is
+        left to 1 the prompt is both.
+      stored_point_probability: of clicking the dataset's `point_coords` instead of a random pixel
+        of the mask, for the first point.
+      num_points: fewest and most points inside the mask.
+      num_background_points: fewest and most points outside.
+      box_jitter, box_jitter_pixels, box_jitter_distribution: as in `ops.boxes.jitter`, in pixels of
+        the training image.
+      mask_input_probability: of giving a low-resolution mask as a prompt too: the true mask on a
+        grid eight times coarser, as logits of +-`mask_input_logit`. 0 leaves the input out.
+      mask_input_logit: their magnitude.
+      corrections, refine: rounds of correction clicks, and whether two rounds without a click are
+        added; for `PromptableSegmenter(corrections=..., refine=...)`.
+    """
+
+    image_size: int = 1024
+    mask_size: int = 256
+    num_masks: int = 64
+    resize: str = 'longest'
+    scale_range: tuple[float, float] | None = None
+    flip_probability: float = 0.0
+    reduced_decode: bool = True
+    fill: tuple[int, int, int] = (124, 116, 104)
+    min_area: int = 1
+    max_area: int | None = None
+    min_area_fraction: float = 0.0
+    max_area_fraction: float = 1.0
+    min_predicted_iou: float = 0.0
+    min_stability_score: float = 0.0
+    nms_threshold: float | None = None
+    weights: str = 'uniform'
+    point_probability: float = 0.5
+    box_probability: float = 0.5
+    stored_point_probability: float = 0.0
+    num_points: tuple[int, int] = (1, 1)
+    num_background_points: tuple[int, int] = (0, 0)
+    box_jitter: float = 0.1
+    box_jitter_pixels: float = 20.0
+    box_jitter_distribution: str = 'normal'
+    mask_input_probability: float = 0.0
+    mask_input_logit: float = 6.0
+    corrections: int = 0
+    refine: bool = False
+
+    def __post_init__(self):
+        recipe_checks.plain(self)
+        recipe_checks.check(self, WEIGHTS)
+
+    @property
+    def decoders(self) -> dict[str, Any]:
+        """For `tfds.load(decoders=...)`: JPEGs arrive as bytes, so the recipe decodes them once."""
+        import tensorflow_datasets as tfds
+
+        return {'image': {'content': tfds.decode.SkipDecoding()}}
+
+    @tf.autograph.experimental.do_not_convert
+    def __call__(
+        self, example: Mapping[str, Any], seed: tf.Tensor
+    ) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+        """Makes one row of a batch.
+
+        Args:
+          example: what `tfds.load('segment_anything')` gives, with `decoders` or without.
+          seed: integer [2]. Everything random follows from it.
+
+        Returns:
+          `(inputs, masks, valid)`, with K = `num_masks`, S = `image_size`, m = `mask_size`, P = the
+          largest numbers of points inside and outside:
+          `inputs`: `image` uint8 [S, S, 3]; `point_coords` float32 [K, P, 2], x and y in pixels of
+            the image, centres at whole numbers; `point_labels` int32 [K, P], 1, 0 or -1 (padding);
+            `boxes_xyxy` float32 [K, 4], centres of the corner pixels; `has_box` float32 [K];
+            `area` int32 [K], pixels of the whole mask in the original image; `image_id` int64 [];
+            and with `mask_input_probability` also `mask_input` float32
+            [K, m, m] and `has_mask_input` float32 [K];
+          `masks`: uint8 [K, m, m];
+          `valid`: float32 [K], 1 for a mask of at least one drawn pixel, 0 for padding.
+        """
+        seeds = tf.unstack(tf.random.split(tf.ensure_shape(seed, [2]), 8))
+        size = mask_choice.image_size(example)
+        geometry = self._geometry(size, seeds[0], seeds[1])
+        chosen = mask_choice.choose(self, example['annotations'], size, geometry, seeds[2])
+        counts, window_size = chosen['counts'], size
+        if self.scale_range is None:
+            inside = chosen['boxes']
+        else:
+            box = tf.gather(geometry.window, [1, 0, 3, 2])
+            counts, window_size = rle.crop(counts, size, box), geometry.window_size
+            geometry = geometry._replace(window=tf.concat([[0, 0], window_size], 0))
+            chosen['point_coords'] -= tf.cast(box[:2], tf.float32)
+            inside = rle.bbox(counts, window_size, convention='xyxy_inclusive')
+        counts = transforms.read_masks(counts, window_size)
+        masks = transforms.draw_masks(
+            counts, window_size, geometry, (self.mask_size, self.mask_size)
+        )
+        valid = tf.cast(tf.reduce_max(masks, axis=[1, 2]), tf.float32)
+        points, labels = self._points(counts, window_size, chosen['point_coords'], geometry, seeds)
+        frames = self._boxes(inside, geometry, seeds[5])
+        inputs = self._mixed(points, labels, frames, valid, seeds[6])
+        inputs['area'] = chosen['area']
+        if self.mask_input_probability:
+            inputs.update(self._mask_input(counts, window_size, geometry, valid, seeds[7]))
+        inputs = {name: self._padded(value) for name, value in inputs.items()}
+        inputs['point_labels'] = tf.where(
+            self._padded(valid)[:, tf.newaxis] > 0, inputs['point_labels'], -1
+        )
+        inputs['image'] = self._image(example['image']['content'], size, seeds)
+        inputs['image_id'] = tf.cast(example['image']['image_id'], tf.int64)
+        return inputs, self._padded(masks), self._padded(valid)
+
+    def batches(
+        self,
+        dataset: tf.data.Dataset,
+        batch_size: int,
+        *,
+        seed: int,
+        drop_remainder: bool = False,
+    ) -> tf.data.Dataset:
+        """Maps the recipe over a dataset and batches it; each pass draws anew, each run the same.
+
+        Args:
+          dataset: examples, already shuffled or repeated as wished.
+          batch_size: images a batch.
+          seed: Python int; equal seeds give equal batches in the same order of examples.
+          drop_remainder: leave out a last smaller batch.
+
+        Returns:
+          A dataset of `(inputs, masks, valid)` with a leading batch dimension, prefetched.
+        """
+        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
+        return (
+            tf.data.Dataset.zip(dataset, seeds)
+            .map(self, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+            .batch(batch_size, drop_remainder=drop_remainder)
+            .prefetch(tf.data.AUTOTUNE)
+        )
+
+    def _geometry(self, size, jitter_seed, flip_seed) -> transforms.Geometry:
+        canvas = [self.image_size, self.image_size]
+        if self.scale_range is None:
+            geometry = transforms.fit(size, canvas, resize=self.resize)
+        else:
+            geometry = transforms.jitter(
+                size, canvas, seed=jitter_seed, scale_range=self.scale_range
+            )
+        if not self.flip_probability:
+            return geometry
+        return transforms.random_flip(geometry, seed=flip_seed, probability=self.flip_probability)
+
+    def _image(self, content, size, seeds) -> tf.Tensor:
+        geometry = self._geometry(size, seeds[0], seeds[1])
+        if content.dtype == tf.string:
+            image = transforms.decode_image(
+                content, geometry, fill=self.fill, reduced=self.reduced_decode
+            )
+        else:
+            image = transforms.apply_to_image(content, geometry, fill=self.fill)
+        return tf.ensure_shape(image, [self.image_size, self.image_size, 3])
+
+    def _points(self, counts, size, stored, geometry, seeds) -> tuple[tf.Tensor, tf.Tensor]:
+        points, labels = prompts.sample_clicks(
+            counts,
+            size,
+            seed=seeds[3],
+            num_foreground=self.num_points,
+            num_background=self.num_background_points,
+        )
+        if self.stored_point_probability:
+            draw = tf.random.stateless_uniform([tf.shape(stored)[0]], seeds[4], alg='philox')
+            use = (draw < self.stored_point_probability) & transforms.is_inside(stored, geometry)
+            first = tf.where(use[:, tf.newaxis], stored, points[:, 0])
+            points = tf.concat([first[:, tf.newaxis], points[:, 1:]], 1)
+        return transforms.apply_to_points(points, geometry), labels
+
+    def _boxes(self, inside, geometry, seed) -> tf.Tensor:
+        frames = transforms.apply_to_boxes(inside, geometry)
+        if not self.box_jitter:
+            return frames
+        return boxes.jitter(
+            frames,
+            geometry.size,
+            seed=seed,
+            box_format='xyxy_inclusive',
+            scale=self.box_jitter,
+            max_pixels=self.box_jitter_pixels,
+            distribution=self.box_jitter_distribution,
+        )
+
+    def _mixed(self, points, labels, frames, valid, seed) -> dict[str, tf.Tensor]:
+        """Keeps the points, the box, or both, as drawn for each mask."""
+        draw = tf.random.stateless_uniform(tf.shape(valid), seed, alg='philox')
+        only_box = (draw >= self.point_probability) & (
+            draw < self.point_probability + self.box_probability
+        )
+        has_box = tf.cast(draw >= self.point_probability, tf.float32) * valid
+        return {
+            'point_coords': points,
+            'point_labels': tf.where(only_box[:, tf.newaxis], -1, labels),
+            'boxes_xyxy': frames * has_box[:, tf.newaxis],
+            'has_box': has_box,
+        }
+
+    def _mask_input(self, counts, size, geometry, valid, seed) -> dict[str, tf.Tensor]:
+        coarse = transforms.draw_masks(counts, size, geometry, (self.mask_size // 8,) * 2)
+        wide = tf.repeat(tf.repeat(coarse, 8, axis=1), 8, axis=2)
+        draw = tf.random.stateless_uniform(tf.shape(valid), seed, alg='philox')
+        given = tf.cast(draw < self.mask_input_probability, tf.float32) * valid
+        logits = (2 * tf.cast(wide, tf.float32) - 1) * self.mask_input_logit
+        return {'mask_input': logits * given[:, None, None], 'has_mask_input': given}
+
+    def _padded(self, value: tf.Tensor) -> tf.Tensor:
+        """Fills rows up to K with zeros."""
+        missing = self.num_masks - tf.shape(value)[0]
+        padded = tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1))
+        return tf.ensure_shape(padded, [self.num_masks, *value.shape[1:]])

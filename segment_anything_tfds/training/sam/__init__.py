@@ -1,0 +1,1 @@
+"""SAM as a Keras model: prompts in, masks out."""

@@ -219,7 +219,7 @@ def test_any_strings_are_told_apart(counts):
 
 def test_needs_no_tensorflow():
     code = (
-        'import sys; from segment_anything_tfds.source import annotations, coco_rle, links; '
+        'import sys; from segment_anything_tfds.source.record import annotations, coco_rle; '
         'print(sorted(m for m in ("tensorflow", "apache_beam", "tensorflow_datasets") '
         'if m in sys.modules))'
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -162,9 +163,22 @@ def encode_runs(runs: Sequence[Sequence[int]]) -> list[bytes]:
                 f'`coco_rle.encode_runs`: expected `runs` of 1 or more integers from 0 to {MAX_RUN}'
                 f'; got {lengths[:8].tolist()} in `runs[{index}]`.'
             )
-    if not arrays:
-        return []
-    values = np.concatenate([_differences(lengths) for lengths in arrays])
+    splits = np.concatenate(([0], np.cumsum([len(lengths) for lengths in arrays], dtype=np.int64)))
+    return write(np.concatenate([*arrays, np.zeros(0, np.int64)]), splits)
+
+
+def write(lengths: np.ndarray, splits: np.ndarray) -> list[bytes]:
+    """Compressed strings of run lengths int64 [R] of N masks, which begin at `splits` [N + 1].
+
+    Nothing is checked: runs are from 0 to 2^32 - 1, and each mask has one.
+    """
+    values = lengths.copy()
+    index = np.arange(len(values)) - np.repeat(splits[:-1], np.diff(splits))
+    later = np.flatnonzero(index >= 3)
+    values[later] -= lengths[later - 2]
+    # Digits of 5 bits, low first, until what is left is the sign of the last one:
+    # -7 = ...11111 11001 -> 11001 (25), its 0x10 says "negative", nothing more: character 48 + 25.
+    # 16 = ...00000 10000 -> 10000 (16) would be read as -16, so 0 follows: 48 + 16 + 32, 48.
     characters = np.zeros((MAX_CHARACTERS, len(values)), np.uint8)
     counts = np.zeros(len(values), np.int64)
     active = np.arange(len(values))
@@ -176,11 +190,5 @@ def encode_runs(runs: Sequence[Sequence[int]]) -> list[bytes]:
         counts[active] += 1
         active = active[more]
     text = characters.T[np.arange(MAX_CHARACTERS) < counts[:, None]].tobytes()
-    ends = np.cumsum(counts)[np.cumsum([len(lengths) for lengths in arrays]) - 1].tolist()
-    return [text[start:end] for start, end in zip([0, *ends[:-1]], ends, strict=True)]
-
-
-def _differences(lengths: np.ndarray) -> np.ndarray:
-    values = lengths.copy()
-    values[3:] -= lengths[1:-2]
-    return values
+    ends = np.concatenate(([0], np.cumsum(counts)))[splits].tolist()
+    return [text[start:end] for start, end in itertools.pairwise(ends)]

@@ -1,0 +1,1 @@
+"""COCO RLE in NumPy; `coco_rle` is its public face."""

@@ -1,0 +1,130 @@
+"""Masks drawn from runs, at full size or resized, and runs found in drawn masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from segment_anything_tfds.source.record.rle import spans as spans_lib
+from segment_anything_tfds.source.record.rle import strings
+
+
+def decode(counts: Sequence[bytes | str], size: Sequence[int]) -> np.ndarray:
+    """Masks, uint8 [N, H, W] of 0 and 1, row-major; equal to pycocotools' `decode`.
+
+    Args:
+      counts: N compressed strings, N may be 0.
+      size: [height, width] of all masks, in pixels; or [N, 2] with equal rows.
+
+    Raises:
+      ValueError: a string is malformed or does not fit `size`, or the masks would take more than
+        2^31 - 1 bytes. Nothing large is allocated before.
+
+    Example:
+      >>> decode([b'22'], (2, 2)).tolist()
+      [[[0, 1], [0, 1]]]
+    """
+    size = spans_lib.check_size('decode', 'size', size, len(counts))
+    return _draw('decode', counts, size, size)
+
+
+def decode_resized(
+    counts: Sequence[bytes | str], size: Sequence[int], target_size: Sequence[int]
+) -> np.ndarray:
+    """Masks at another size, without drawing them at full size.
+
+    Equal to sampling the full mask at pixel centres: target row i takes row
+    `(2 * i + 1) * H // (2 * h)`, and columns likewise.
+
+    Args:
+      counts: N compressed strings, N may be 0.
+      size: [height, width] of all masks, in pixels; or [N, 2] with equal rows.
+      target_size: [h, w] of the result; larger than `size` is fine.
+
+    Returns:
+      uint8 [N, h, w] of 0 and 1.
+
+    Raises:
+      ValueError: as `decode`.
+
+    Example:
+      >>> decode_resized([b'08'], (2, 4), (1, 2)).tolist()
+      [[[1, 1]]]
+    """
+    size = spans_lib.check_size('decode_resized', 'size', size)
+    target_size = spans_lib.check_size('decode_resized', 'target_size', target_size, len(counts))
+    return _draw('decode_resized', counts, size, target_size)
+
+
+def encode(masks: np.ndarray) -> list[bytes]:
+    """Compressed RLE of masks, byte for byte as pycocotools encodes.
+
+    Args:
+      masks: [N, H, W] of any dtype, row-major; non-zero is foreground. N may be 0.
+
+    Returns:
+      N compressed strings.
+
+    Raises:
+      ValueError: `masks` has not three dimensions, or no pixels.
+
+    Example:
+      >>> encode(np.array([[[0, 1], [0, 1]]]))
+      [b'22']
+    """
+    masks = np.asarray(masks)
+    if masks.ndim != 3 or 0 in masks.shape[1:]:
+        raise ValueError(
+            f'`coco_rle.encode`: expected `masks` of shape [N, H, W] with H, W >= 1; got shape '
+            f'{masks.shape}. Add an axis to a single mask: `mask[None]`.'
+        )
+    return strings.encode_runs([_find_runs(mask) for mask in masks])
+
+
+def _draw(
+    where: str, counts: Sequence, size: tuple[int, int], target_size: tuple[int, int]
+) -> np.ndarray:
+    """Masks uint8 [N, h, w]: the runs are mapped onto the target grid, then painted there."""
+    runs = spans_lib.read_runs(where, counts, size[0] * size[1])
+    height, width = target_size[0], min(size[1], target_size[1])
+    masks = np.zeros((len(counts), height, width), np.uint8)
+    for n, (start, stop) in enumerate(zip(runs.splits[:-1], runs.splits[1:], strict=True)):
+        columns, rows = np.divmod(np.cumsum(runs.lengths[start:stop]), size[0])
+        before = _count_before(columns, size[1], width)
+        sampled = _count_before(columns + 1, size[1], width) - before
+        bounds = before * height + sampled * _count_before(rows, size[0], height)
+        _paint(masks[n], bounds[0::2], bounds[1::2])
+    if width == target_size[1]:
+        return masks
+    return masks[:, :, (2 * np.arange(target_size[1]) + 1) * width // (2 * target_size[1])]
+
+
+def _count_before(position: np.ndarray, length: int, target_length: int) -> np.ndarray:
+    """How many of the pixel centres of a target axis lie before a position of the source axis.
+
+    Centre i lies in `(2 * i + 1) * length // (2 * target_length)`.
+    """
+    return ((2 * target_length * position - 1) // length + 1) // 2
+
+
+def _paint(mask: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> None:
+    """Sets [h, w] to 1 between `starts` and `ends` of column-major positions."""
+    starts = starts[: len(ends)]
+    drawn = np.flatnonzero(starts < ends)
+    if not drawn.size:
+        return
+    height = mask.shape[0]
+    first, last = starts[drawn[0]] // height, (ends[drawn[-1]] - 1) // height + 1
+    strip = np.zeros((last - first, height), np.uint8)
+    pixels, offset = strip.ravel(), first * height
+    for start, end in (np.stack([starts[drawn], ends[drawn]], axis=1) - offset).tolist():
+        pixels[start:end] = 1
+    mask[:, first:last] = strip.T
+
+
+def _find_runs(mask: np.ndarray) -> np.ndarray:
+    pixels = np.asarray(mask.T, bool, order='C').ravel()
+    changes = np.flatnonzero(pixels[1:] != pixels[:-1]) + 1
+    bounds = [[0, 0] if pixels[0] else [0], changes, [len(pixels)]]
+    return np.diff(np.concatenate(bounds))

@@ -1,0 +1,160 @@
+"""What the operations on RLE share: checked arguments, and the runs of ones as spans.
+
+Pixel (x, y) of a mask has the position `x * height + y`; a run of ones is the span of positions
+[start, end). Masks of one call have one size, so the spans of all masks are three flat arrays:
+
+    counts  '22', size 2 x 2:   column 0 = positions 0, 1 (zeros), column 1 = positions 2, 3 (ones)
+    counts  '0121':             ones at position 0 and at position 3
+    owners  [0, 1, 1]
+    starts  [2, 0, 3]
+    ends    [4, 1, 4]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from segment_anything_tfds.source.record.rle import strings
+
+MAX_PIXELS = 2**31 - 1
+
+
+class Spans(NamedTuple):
+    """Runs of ones of N masks of one size: not empty, in order, and apart from each other.
+
+    Attributes:
+      owners: int64 [F], the mask of each run.
+      starts: int64 [F], position of its first pixel.
+      ends: int64 [F], position after its last pixel.
+      num_masks: N.
+      height, width: of each mask, in pixels.
+    """
+
+    owners: np.ndarray
+    starts: np.ndarray
+    ends: np.ndarray
+    num_masks: int
+    height: int
+    width: int
+
+    @property
+    def num_pixels(self) -> int:
+        """Pixels of one mask, ones and zeros."""
+        return self.height * self.width
+
+
+def read(where: str, counts: Sequence[bytes | str], size: Sequence[int]) -> Spans:
+    """Reads and checks masks; `where` is the public function that errors name."""
+    height, width = check_size(where, 'size', size)
+    runs = read_runs(where, counts, height * width)
+    sizes = np.diff(runs.splits)
+    owners = np.repeat(np.arange(len(sizes)), sizes)
+    ends = np.cumsum(runs.lengths) - owners * (height * width)
+    is_one = (np.arange(len(owners)) - np.repeat(runs.splits[:-1], sizes)) & 1 == 1
+    kept = np.flatnonzero(is_one & (runs.lengths > 0))
+    owners, ends, starts = owners[kept], ends[kept], ends[kept] - runs.lengths[kept]
+    return Spans(*merge(owners, starts, ends), len(sizes), height, width)
+
+
+def merge(owners: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Joins neighbours that touch, as [0, 2) and [2, 4) in runs 0, 2, 0, 2."""
+    touch = (owners[1:] == owners[:-1]) & (starts[1:] == ends[:-1])
+    if not touch.any():
+        return owners, starts, ends
+    is_first, is_last = np.append(True, ~touch), np.append(~touch, True)
+    return owners[is_first], starts[is_first], ends[is_last]
+
+
+def encode(spans: Spans) -> list[bytes]:
+    """Compressed strings, byte for byte as pycocotools writes them."""
+    bounds = np.stack([spans.starts, spans.ends], axis=1).ravel()
+    return encode_changes(
+        np.repeat(spans.owners, 2), bounds, np.full(spans.num_masks, spans.num_pixels)
+    )
+
+
+def encode_changes(
+    owners: np.ndarray, positions: np.ndarray, num_pixels: np.ndarray
+) -> list[bytes]:
+    """Compressed strings of the positions at which masks change between zeros and ones.
+
+    Args:
+      owners: int64 [K], the mask of each change, rising.
+      positions: int64 [K], rising within a mask; at the mask's end they change nothing.
+      num_pixels: int64 [N], height x width of each mask.
+    """
+    lengths, splits = runs_of_changes(owners, positions, num_pixels)
+    return strings.write(lengths, splits)
+
+
+def runs_of_changes(
+    owners: np.ndarray, positions: np.ndarray, num_pixels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run lengths int64 [R], zeros first in each mask, and splits [N + 1]; as `encode_changes`."""
+    inside = positions < num_pixels[owners]
+    owners, positions = owners[inside], positions[inside]
+    sizes = np.bincount(owners, minlength=len(num_pixels)) + 1
+    splits = np.concatenate(([0], np.cumsum(sizes)))
+    ends = np.empty(splits[-1], np.int64)
+    ends[np.arange(len(owners)) + owners] = positions
+    ends[splits[1:] - 1] = num_pixels
+    lengths = np.diff(ends, prepend=0)
+    lengths[splits[:-1]] = ends[splits[:-1]]
+    return lengths, splits
+
+
+def expand(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """All numbers of ranges: starts [3, 7], ends [5, 8] give [3, 4, 7], from ranges [0, 0, 1]."""
+    sizes = ends - starts
+    origins = np.repeat(np.arange(len(sizes)), sizes)
+    before = np.cumsum(sizes) - sizes
+    return np.arange(len(origins)) + (starts - before)[origins], origins
+
+
+def read_runs(where: str, counts: Sequence[bytes | str], num_pixels: int | None = None):
+    """Run lengths of `counts`; `ValueError` for a string that is malformed or not `num_pixels`."""
+    if isinstance(counts, (bytes, str)):
+        raise ValueError(
+            f'`coco_rle.{where}`: expected `counts` to be a sequence of strings; got {counts!r}. '
+            'Put one string into a list.'
+        )
+    texts = [text.encode() if isinstance(text, str) else text for text in counts]
+    runs = strings.parse(texts)
+    if runs.problems:
+        index = min(runs.problems)
+        shown = texts[index] if len(texts[index]) <= 60 else texts[index][:57] + b'...'
+        raise ValueError(
+            f'`coco_rle.{where}`: expected `counts` to be compressed COCO RLE; `counts[{index}]`: '
+            f'{strings.PROBLEMS[runs.problems[index]]}; got {shown!r}.'
+        )
+    wrong = np.flatnonzero(runs.sums()[0] != num_pixels) if num_pixels is not None else ()
+    if len(wrong):
+        raise ValueError(
+            f'`coco_rle.{where}`: expected runs that sum to {num_pixels}, height x width, in '
+            f'`counts[{wrong[0]}]`; got {runs.sums()[0][wrong[0]]}. Pass the size that the '
+            'segmentation states.'
+        )
+    return runs
+
+
+def check_size(where: str, name: str, size: Sequence[int], num_drawn: int = 1) -> tuple[int, int]:
+    """Height and width as ints; `num_drawn` masks of this size must fit `MAX_PIXELS`."""
+    array = np.asarray(size)
+    if array.ndim == 2 and array.shape[1] == 2 and (array == array[:1]).all():
+        array = array[0] if len(array) else np.array([1, 1])
+    if array.shape != (2,) or array.dtype.kind not in 'iu':
+        raise ValueError(
+            f'`coco_rle.{where}`: expected `{name}` to be two integers [height, width]; got '
+            f'{np.asarray(size).tolist()}.'
+        )
+    height, width = map(int, array)
+    if min(height, width) < 1 or height * width * max(num_drawn, 1) > MAX_PIXELS:
+        raise ValueError(
+            f'`coco_rle.{where}`: expected `{name}` of at least 1 x 1 and at most {MAX_PIXELS} '
+            f'pixels for all masks together; got {height} x {width} for {num_drawn} masks. Decode '
+            'fewer masks at once, or at a smaller size.'
+        )
+    return height, width

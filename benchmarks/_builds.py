@@ -22,7 +22,8 @@ import json, sys, time
 import segment_anything_tfds
 import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
-from segment_anything_tfds.prepare import runner, transform
+from segment_anything_tfds.prepare import runner
+from segment_anything_tfds.prepare.shards import transform
 
 if __name__ == '__main__':
     manual_dir, data_dir, config, kwargs, flags = json.loads(sys.argv[1])

@@ -6,7 +6,8 @@ import numpy as np
 import tensorflow_datasets.public_api as tfds
 from tensorflow_datasets.core import dataset_builder
 
-from segment_anything_tfds.prepare import build, object_store
+from segment_anything_tfds.prepare import build
+from segment_anything_tfds.prepare.staging import object_store
 from segment_anything_tfds.source import selection
 from segment_anything_tfds.source.remote import links_file
 

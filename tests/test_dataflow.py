@@ -9,8 +9,9 @@ import pytest
 from apache_beam.options import pipeline_options
 from apache_beam.portability.api import beam_runner_api_pb2
 
-from segment_anything_tfds.prepare import runner, shard, transform
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare import runner
+from segment_anything_tfds.prepare.shards import shard, transform
+from segment_anything_tfds.prepare.staging import place
 from segment_anything_tfds.source import checksums
 from segment_anything_tfds.source.archive import locations
 
@@ -32,7 +33,7 @@ LARGEST_ELEMENT = 1000  # bytes, with Beam's own
 
 def _plan() -> shard.Plan:
     return shard.Plan(
-        staging=staging_lib.Staging('gs://a-bucket/sets/incomplete.shards_1.0.0', 'tfrecord'),
+        staging=place.Staging('gs://a-bucket/sets/incomplete.shards_1.0.0', 'tfrecord'),
         file_format='tfrecord',
         on_error='fail',
         decode_images=False,

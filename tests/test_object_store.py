@@ -19,7 +19,7 @@ from building import build, digests, read, run_python
 from etils import epath
 from test_runners import MULTI_PROCESSING
 
-from segment_anything_tfds.prepare import object_store
+from segment_anything_tfds.prepare.staging import object_store
 
 DATA_SET = 'sets/segment_anything/1.0.0/'
 BUILD = """
@@ -27,7 +27,7 @@ import sys
 import segment_anything_tfds
 import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
-from segment_anything_tfds.prepare import transform
+from segment_anything_tfds.prepare.shards import transform
 
 def run(sources, *args, run=transform.run):
     print('RUN', [source.number for source in sources])

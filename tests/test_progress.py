@@ -15,7 +15,7 @@ import samples
 from building import REPO
 
 from segment_anything_tfds.prepare import progress
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare.staging import place
 from segment_anything_tfds.source.archive import pair_stream
 
 _BUILD = """
@@ -76,13 +76,11 @@ def test_no_bar_in_a_file(manual_dir, tmp_path):
 
 
 def test_totals_add_finished_and_running_archives(manual_dir, tmp_path, monkeypatch):
-    staging = staging_lib.Staging(str(tmp_path), 'tfrecord')
+    staging = place.Staging(str(tmp_path), 'tfrecord')
     staging.create()
     sources = pair_stream.locate(manual_dir, None)
     staging.shard('sa_000000', 0).write_bytes(b'12345')
-    staging.write_sidecar(
-        staging_lib.Sidecar('sa_000000', 'file', 'v1', (30,), (5,), 1000, None, {})
-    )
+    staging.write_sidecar(place.Sidecar('sa_000000', 'file', 'v1', (30,), (5,), 1000, None, {}))
     monkeypatch.setattr(progress, '_LOCAL_SECONDS', 0.0)
     progress.Reporter(staging, 'sa_000001').update(7, 70)
     finished = {}

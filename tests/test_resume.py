@@ -16,8 +16,9 @@ import pytest
 import samples
 from building import REPO, build, digests, run_python
 
-from segment_anything_tfds.prepare import driver, progress, runner, shard, spread, transform
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare import progress, runner
+from segment_anything_tfds.prepare.shards import shard, spread, transform
+from segment_anything_tfds.prepare.staging import driver, place
 from segment_anything_tfds.source import checksums, faults
 from segment_anything_tfds.source.archive import pair_stream
 
@@ -81,7 +82,7 @@ def test_goes_on_after_a_kill(manual_dir, tmp_path, clean):
 
 
 def _plan(folder: pathlib.Path, **kwargs) -> shard.Plan:
-    staging = staging_lib.Staging(str(folder / 'staging'), 'tfrecord')
+    staging = place.Staging(str(folder / 'staging'), 'tfrecord')
     staging.create()
     choices = {'on_error': 'fail', 'decode_images': False, 'shards_per_archive': 1}
     return shard.Plan(

@@ -10,7 +10,8 @@ import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
 from building import REPO, build, digests, run_python
 
-from segment_anything_tfds.prepare import runner, shard
+from segment_anything_tfds.prepare import runner
+from segment_anything_tfds.prepare.shards import shard
 
 ARCHIVES, IMAGES = 5, 8
 PORTABLE = (

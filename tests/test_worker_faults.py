@@ -21,8 +21,9 @@ from apache_beam.options import pipeline_options
 from building import REPO, build, digests
 from test_runners import DASK, MULTI_PROCESSING, PORTABLE
 
-from segment_anything_tfds.prepare import runner, transform
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare import runner
+from segment_anything_tfds.prepare.shards import transform
+from segment_anything_tfds.prepare.staging import place
 from segment_anything_tfds.source import faults
 
 # Beam's threads end with errors when a worker is killed.
@@ -287,7 +288,7 @@ def test_disk_that_is_full_at_the_very_last_file(manual_dir, tmp_path, clean, mo
         raise OSError(28, 'No space left on device')
 
     with monkeypatch.context() as patch:
-        patch.setattr(staging_lib.Staging, 'write_sidecar', full)
+        patch.setattr(place.Staging, 'write_sidecar', full)
         with pytest.raises(faults.DataError, match='6 of 6 archives') as caught:
             build(manual_dir, tmp_path)
     assert {fault.reason for fault in caught.value.faults} == {'unfinished'}

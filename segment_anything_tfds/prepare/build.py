@@ -11,16 +11,9 @@ from collections.abc import Sequence
 from etils import epath
 from tensorflow_datasets.core import download, file_adapters, naming, splits
 
-from segment_anything_tfds.prepare import (
-    driver,
-    fault_log,
-    progress,
-    publish,
-    runner,
-    shard,
-    transform,
-)
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare import progress, publish, runner
+from segment_anything_tfds.prepare.shards import fault_log, shard, transform
+from segment_anything_tfds.prepare.staging import driver, place
 from segment_anything_tfds.source import checksums, faults, selection
 from segment_anything_tfds.source.archive import pair_stream
 from segment_anything_tfds.source.remote import links_file
@@ -62,7 +55,7 @@ class Summary:
       split_info: the split, for TFDS.
     """
 
-    sidecars: tuple[staging_lib.Sidecar, ...]
+    sidecars: tuple[place.Sidecar, ...]
     reused: int
     split_info: splits.SplitInfo
 
@@ -122,7 +115,7 @@ def build_split(
     _warn_of_ignored_settings(download_config)
     listed = _read_links(manual_dir)
     plan = shard.Plan(
-        staging=staging_lib.Staging(str(staging_folder(dataset_dir)), file_format.file_suffix),
+        staging=place.Staging(str(staging_folder(dataset_dir)), file_format.file_suffix),
         file_format=file_format.value,
         max_examples=download_config.max_examples_per_split,
         on_error=options.on_error,
@@ -187,7 +180,7 @@ class _Build:
         self._runs = runs
         self.reused = 0
 
-    def all(self, sources: Sequence[pair_stream.Source]) -> tuple[staging_lib.Sidecar, ...]:
+    def all(self, sources: Sequence[pair_stream.Source]) -> tuple[place.Sidecar, ...]:
         """Finishes all archives, or raises an error that lists the faults of those that failed."""
         todo = [source for source in sources if not self._is_finished(source)]
         self.reused += len(sources) - len(todo)
@@ -201,12 +194,10 @@ class _Build:
         self._raise_failures(todo, len(sources))
         return tuple(self._staging.finished(source.name) for source in sources)
 
-    def first_examples(
-        self, sources: Sequence[pair_stream.Source]
-    ) -> tuple[staging_lib.Sidecar, ...]:
+    def first_examples(self, sources: Sequence[pair_stream.Source]) -> tuple[place.Sidecar, ...]:
         """Finishes archives one after another until there are `max_examples` examples."""
         wanted = self._plan.max_examples
-        sidecars: list[staging_lib.Sidecar] = []
+        sidecars: list[place.Sidecar] = []
         for source in sources:
             self._plan = dataclasses.replace(self._plan, max_examples=wanted)
             sidecars += self.all([source])
@@ -243,7 +234,7 @@ class _Build:
             and self._digest_is_judged(source, sidecar)
         )
 
-    def _digest_is_judged(self, source: pair_stream.Source, sidecar: staging_lib.Sidecar) -> bool:
+    def _digest_is_judged(self, source: pair_stream.Source, sidecar: place.Sidecar) -> bool:
         """Whether the sidecar says of the archive's digest what the lists say now."""
         known = self._plan.checksums
         if source.kind == 'folder' or self._plan.max_examples or source.name not in known:

@@ -11,21 +11,21 @@ from collections.abc import Sequence
 
 import tqdm
 
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare.staging import place
 from segment_anything_tfds.source.archive import pair_stream, paths
 
 _LOCAL_SECONDS = 1.0
 _REMOTE_SECONDS = 20.0
 
 
-def _interval(staging: staging_lib.Staging) -> float:
+def _interval(staging: place.Staging) -> float:
     return _REMOTE_SECONDS if '://' in staging.folder else _LOCAL_SECONDS
 
 
 class Reporter:
     """Tells the driver how far a worker has come with its archive, at most every second or so."""
 
-    def __init__(self, staging: staging_lib.Staging, archive: str):
+    def __init__(self, staging: place.Staging, archive: str):
         self._path = staging.path(archive, 'progress.json')
         self._interval = _interval(staging)
         self._next = time.monotonic() + self._interval
@@ -36,14 +36,12 @@ class Reporter:
             return False
         self._next = time.monotonic() + self._interval
         with contextlib.suppress(Exception):  # stores have errors of their own kinds
-            staging_lib.write_text(
-                self._path, json.dumps({'images': images, 'bytes_read': bytes_read})
-            )
+            place.write_text(self._path, json.dumps({'images': images, 'bytes_read': bytes_read}))
         return True
 
 
 @contextlib.contextmanager
-def bar(staging: staging_lib.Staging, sources: Sequence[pair_stream.Source]):
+def bar(staging: place.Staging, sources: Sequence[pair_stream.Source]):
     """Shows a bar of the bytes read while the block runs, where standard error is a terminal."""
     if not sys.stderr.isatty():
         yield
@@ -59,7 +57,7 @@ def bar(staging: staging_lib.Staging, sources: Sequence[pair_stream.Source]):
 
 
 def _watch(
-    staging: staging_lib.Staging, sources: Sequence[pair_stream.Source], stop: threading.Event
+    staging: place.Staging, sources: Sequence[pair_stream.Source], stop: threading.Event
 ) -> None:
     total = sum(map(_size, sources)) if all(s.kind == 'file' for s in sources) else None
     with tqdm.tqdm(
@@ -81,7 +79,7 @@ def _size(source: pair_stream.Source) -> int:
 
 
 def _totals(
-    staging: staging_lib.Staging,
+    staging: place.Staging,
     sources: Sequence[pair_stream.Source],
     finished: dict[str, tuple[int, int]],
 ) -> tuple[int, int]:
@@ -93,7 +91,7 @@ def _totals(
         if source.name in finished:
             counted = finished[source.name]
         else:
-            running = staging_lib.read_json(staging.path(source.name, 'progress.json')) or {}
+            running = place.read_json(staging.path(source.name, 'progress.json')) or {}
             counted = running.get('images', 0), running.get('bytes_read', 0)
         images += counted[0]
         bytes_read += counted[1]

@@ -10,16 +10,15 @@ from concurrent import futures
 from etils import epath
 from tensorflow_datasets.core import naming, splits
 
-from segment_anything_tfds.prepare import object_store
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare.staging import object_store, place
 
 FAULTS_FILE_NAME = 'faults.jsonl'
 _PARALLEL_COPIES = 16
 
 
 def publish(
-    sidecars: Sequence[staging_lib.Sidecar],
-    staging: staging_lib.Staging,
+    sidecars: Sequence[place.Sidecar],
+    staging: place.Staging,
     filename_template: naming.ShardedFileTemplate,
 ) -> splits.SplitInfo:
     """Gives each shard its place in the split and collects the reports of skipped records.
@@ -64,7 +63,7 @@ def _link_or_copy(source: epath.Path, target: epath.Path) -> None:
 
 
 def _collect_faults(
-    sidecars: Sequence[staging_lib.Sidecar], staging: staging_lib.Staging, report: epath.Path
+    sidecars: Sequence[place.Sidecar], staging: place.Staging, report: epath.Path
 ) -> None:
     skipped = [sidecar.archive for sidecar in sidecars if sidecar.faults]
     if not skipped:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 import apache_beam as beam
 
-from segment_anything_tfds.prepare import runner, shard
+from segment_anything_tfds.prepare import runner
+from segment_anything_tfds.prepare.shards import shard
 from segment_anything_tfds.source.archive import pair_stream
 
 _COUNTERS = 'segment_anything'

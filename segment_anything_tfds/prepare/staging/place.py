@@ -22,7 +22,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from segment_anything_tfds.prepare import object_store
+from segment_anything_tfds.prepare.staging import object_store
 
 _TEMPORARY = '.tmp-'
 

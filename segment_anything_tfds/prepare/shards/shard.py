@@ -8,8 +8,9 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 
-from segment_anything_tfds.prepare import driver, fault_log, progress, serialize, spread
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare import progress
+from segment_anything_tfds.prepare.shards import fault_log, serialize, spread
+from segment_anything_tfds.prepare.staging import driver, place
 from segment_anything_tfds.source import checksums, faults
 from segment_anything_tfds.source.archive import pair_stream
 from segment_anything_tfds.source.record import annotations, examples
@@ -35,7 +36,7 @@ class Plan:
       links_path: the links file, where workers look up the links of archives that are not at hand.
     """
 
-    staging: staging_lib.Staging
+    staging: place.Staging
     file_format: str
     on_error: str
     decode_images: bool
@@ -115,12 +116,10 @@ def _check_run(plan: Plan) -> None:
         raise _RunIsOver
 
 
-def _write_shards(
-    source: pair_stream.Source, plan: Plan, log: fault_log.FaultLog
-) -> staging_lib.Sidecar:
+def _write_shards(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLog) -> place.Sidecar:
     with contextlib.ExitStack() as stack:
         paths = [
-            stack.enter_context(staging_lib.replacing(plan.staging.shard(source.name, index)))
+            stack.enter_context(place.replacing(plan.staging.shard(source.name, index)))
             for index in range(plan.shards_per_archive)
         ]
         want_digest = source.name in plan.checksums
@@ -138,7 +137,7 @@ def _write_shards(
         if log.counts and plan.on_error == 'fail':
             raise _ArchiveFailed
         shard_bytes = tuple(path.stat().length for path in paths)
-    return staging_lib.Sidecar(
+    return place.Sidecar(
         archive=source.name,
         source=source.identity(),
         fingerprint=plan.fingerprint,

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 from etils import epath
 
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare.staging import place
 
 _held_here: set[str] = set()
 
@@ -23,7 +23,7 @@ _held_here: set[str] = set()
 class Runs:
     """The runs of the pipeline that this process drives, one after another."""
 
-    def __init__(self, staging: staging_lib.Staging, unfinished: epath.Path):
+    def __init__(self, staging: place.Staging, unfinished: epath.Path):
         self._staging = staging
         self._folder = str(unfinished)
         self._run = ''
@@ -67,11 +67,11 @@ class Runs:
             'folder': self._folder,
             'run': self._run,
         }
-        staging_lib.write_text(_note(self._staging.folder), json.dumps(driver))
+        place.write_text(_note(self._staging.folder), json.dumps(driver))
 
 
 @contextlib.contextmanager
-def hold(staging: staging_lib.Staging, unfinished: epath.Path) -> Iterator[Runs]:
+def hold(staging: place.Staging, unfinished: epath.Path) -> Iterator[Runs]:
     """Makes this process the driver while the block runs.
 
     TFDS writes into a folder with a random name and removes it at the end, unless it is killed; the
@@ -115,7 +115,7 @@ def is_held(folder: str) -> bool:
     return driver is not None and _is_here(driver) and _is_alive(driver['pid'])
 
 
-def is_over(staging: staging_lib.Staging, run: str) -> bool:
+def is_over(staging: place.Staging, run: str) -> bool:
     """Whether a run has been stopped or another one started, as far as a worker can tell.
 
     No note is no proof: a worker may be unable to read it for a moment.
@@ -132,7 +132,7 @@ def _note(folder: str) -> epath.Path:
 
 
 def _read(note: epath.Path) -> dict | None:
-    driver = staging_lib.read_json(note)
+    driver = place.read_json(note)
     is_whole = driver is not None and {'host', 'pid', 'folder', 'run'} <= driver.keys()
     return driver if is_whole else None
 

@@ -8,7 +8,7 @@ from collections import Counter
 
 from etils import epath
 
-from segment_anything_tfds.prepare import staging as staging_lib
+from segment_anything_tfds.prepare.staging import place
 from segment_anything_tfds.source import faults
 
 UNFINISHED = 'unfinished'
@@ -21,7 +21,7 @@ class FaultLog(contextlib.AbstractContextManager):
       counts: how many faults there are, by reason.
     """
 
-    def __init__(self, staging: staging_lib.Staging, archive: str):
+    def __init__(self, staging: place.Staging, archive: str):
         self.counts: Counter[str] = Counter()
         self._staging = staging
         self._archive = archive
@@ -31,7 +31,7 @@ class FaultLog(contextlib.AbstractContextManager):
     def add(self, fault: faults.Fault) -> None:
         self.counts[fault.reason] += 1
         if self._file is None:
-            self._temporary = staging_lib.temporary_path(self._staging.path(self._archive, 'log'))
+            self._temporary = place.temporary_path(self._staging.path(self._archive, 'log'))
             self._file = self._temporary.open('w')
         self._file.write(fault.to_json() + '\n')
 

@@ -11,7 +11,7 @@ from concurrent import futures
 from etils import epath
 from tensorflow_datasets.core import file_adapters
 
-from segment_anything_tfds.prepare import tfrecord
+from segment_anything_tfds.prepare.shards import tfrecord
 
 _END = None
 _QUEUED_EXAMPLES = 4

@@ -1,0 +1,1 @@
+"""Where finished shards wait for the rest, and who may write there."""

@@ -26,7 +26,9 @@ EXTRAS['test'] = [
     'apache-beam[gcp]; python_version >= "3.11"',  # pip searches very long on 3.10
     'datasets',
     'hypothesis',
+    'ipykernel',
     'moto[server]',
+    'nbclient',
     'playwright',
     'psutil',
     'pytest',
@@ -72,7 +74,6 @@ setuptools.setup(
         'pillow',
         'pycocotools',
         'requests',
-        'rich',
         'tensorflow>=2.18',
         'tensorflow-datasets>=4.9.8',
         'tensorflow-metadata>=1.17',

@@ -19,13 +19,12 @@ import samples
 from PIL import Image
 
 from segment_anything_tfds.cli import main, terminal
-from segment_anything_tfds.cli.download import bars
 from segment_anything_tfds.source.remote import fetch
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 DUMMY_DATA = REPO / 'dummy_data'
 HEAVY = ('tensorflow', 'tensorflow_datasets', 'apache_beam', 'keras', 'matplotlib', 'pandas')
-LATER = ('numpy', 'requests', 'rich', 'etils')  # what help does not need either
+LATER = ('numpy', 'requests', 'tqdm', 'etils')  # what help does not need either
 
 
 def _run(capsys, *args):
@@ -284,20 +283,6 @@ def test_human_time(seconds, text):
 def test_parse_bytes_refuses_other_things(text):
     with pytest.raises(argparse.ArgumentTypeError, match=r'expected a size such as 50M'):
         terminal.parse_bytes(text)
-
-
-def test_bars_on_a_terminal(monkeypatch, capsys):
-    monkeypatch.setattr(sys.stderr, 'isatty', lambda: True, raising=False)
-    monkeypatch.setenv('TERM', 'xterm')
-    with bars.show(100, 20, '2 archives') as shown:
-        with shown.archive('sa_000020', 60, 20) as advance:
-            advance(20)  # an earlier run left it, and the total counts it already
-            advance(40)
-            assert shown._bars.tasks[0].completed == 60
-            assert shown._bars.tasks[1].completed == 60
-        shown.say('sa_000020: downloaded')
-        assert len(shown._bars.tasks) == 1
-    assert 'sa_000020: downloaded' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('command', ['preview', 'verify', 'stats'])

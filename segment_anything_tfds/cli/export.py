@@ -46,15 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports; returns the exit code."""
-    import tqdm
-
     from segment_anything_tfds.export import formats
+    from segment_anything_tfds.source import meter
 
     skipped = reading.Skipped(args.on_error)
     layout = options.Options(args.per_file, args.first_number)
-    found = tqdm.tqdm(
-        reading.records(args, skipped), unit=' images', total=args.limit, disable=None
-    )
+    found = meter.track(reading.records(args, skipped), 'export', total=args.limit)
     try:
         count = formats.write(found, args.format, args.out, layout)
     except FileExistsError as error:

@@ -6,9 +6,8 @@ import argparse
 import datetime
 
 from segment_anything_tfds.cli import terminal
-from segment_anything_tfds.cli.download import sizes
 from segment_anything_tfds.source import selection
-from segment_anything_tfds.source.remote import links_file
+from segment_anything_tfds.source.remote import links_file, sizes
 
 HELP = """\
 say what a links file offers: which archives, until when, how many bytes

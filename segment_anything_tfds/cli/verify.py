@@ -102,15 +102,13 @@ def _lists(args: argparse.Namespace) -> list[str]:
 
 def _verify_all(units: Sequence, args: argparse.Namespace) -> Iterator:
     """Reports, in order, from several processes."""
-    import tqdm
+    from segment_anything_tfds.source import meter
 
     spawn = multiprocessing.get_context('spawn')
     counter, stop = spawn.Value('Q', 0), spawn.Event()
     options = {'lists': _lists(args), 'decode': args.decode, 'expected': args.expected}
     with (
-        tqdm.tqdm(
-            total=_total_bytes(units), unit='B', unit_scale=True, disable=None, leave=False
-        ) as bar,
+        meter.show('verify', total=_total_bytes(units)) as shown,
         futures.ProcessPoolExecutor(
             min(args.jobs, len(units)),
             mp_context=spawn,
@@ -123,7 +121,7 @@ def _verify_all(units: Sequence, args: argparse.Namespace) -> Iterator:
             for future in running:
                 while not future.done():
                     futures.wait([future], timeout=0.2)
-                    bar.update(counter.value - bar.n)
+                    shown.update(done=counter.value)
                 yield future.result()
         except BaseException:
             stop.set()

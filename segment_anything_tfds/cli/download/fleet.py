@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from concurrent import futures
 
 from segment_anything_tfds.cli import terminal
-from segment_anything_tfds.cli.download import bars
+from segment_anything_tfds.source import meter
 from segment_anything_tfds.source.remote import downloader, links_file
 
 _DENIED = (401, 403, 410)  # the other links are as old as this one
@@ -81,7 +81,9 @@ class Fleet:
         """
         total = sum(sizes.values()) if len(sizes) == len(todo) else None
         with (
-            bars.show(total, sum(done.values()), f'{len(todo)} archives') as self._shown,
+            meter.show(
+                f'{len(todo)} archives', total=total, done=sum(done.values())
+            ) as self._shown,
             futures.ThreadPoolExecutor(self._jobs) as pool,
         ):
             running = [
@@ -101,7 +103,7 @@ class Fleet:
         if self._hopeless.is_set() or self._stop.is_set():
             return Outcome(link.name, 'stopped')
         start = time.monotonic()
-        with self._shown.archive(link.name, size, done) as on_bytes:
+        with self._shown.part(link.name, size, done) as on_bytes:
             try:
                 outcome = self._work(link, on_bytes)
             except (OSError, ValueError) as error:

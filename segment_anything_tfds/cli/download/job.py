@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from segment_anything_tfds.cli import terminal
-from segment_anything_tfds.cli.download import fleet, sizes
+from segment_anything_tfds.cli.download import fleet
 from segment_anything_tfds.source.archive import extract, locations
-from segment_anything_tfds.source.remote import downloader, fetch, links_file
+from segment_anything_tfds.source.remote import downloader, fetch, links_file, sizes
 
 _HEADROOM = 1 << 30  # bytes of the disk that stay free
 

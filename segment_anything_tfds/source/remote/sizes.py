@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent import futures
 
+from segment_anything_tfds.source import meter
 from segment_anything_tfds.source.remote import links_file
 
 _CONNECTIONS = 16
@@ -14,19 +15,18 @@ class Unreachable(str):
     """Why a size is not known: no server answered."""
 
 
-def ask(wanted: Sequence[links_file.Link]) -> dict[int, int | str]:
+def ask(wanted: Sequence[links_file.Link], *, progress: meter.Show = True) -> dict[int, int | str]:
     """Asks for many sizes at a time, and for none of them long.
 
     Once as many links in a row as are asked for at a time find no server, the rest is not tried.
 
     Args:
       wanted: links to archives.
+      progress: whether and how to show how many were asked for; see `meter.show`.
 
     Returns:
       By number, the size in bytes, or why it is not known.
     """
-    import tqdm
-
     from segment_anything_tfds.source.remote import fetch
 
     patience = fetch.Patience(attempts=2, connect_timeout=5.0, read_timeout=10.0)
@@ -45,13 +45,13 @@ def ask(wanted: Sequence[links_file.Link]) -> dict[int, int | str]:
         unreachable = 0
         return 'the server does not say' if size is None else size
 
-    bar = tqdm.tqdm(desc='sizes', total=len(wanted), unit=' archives', disable=None, leave=False)
-    with bar, futures.ThreadPoolExecutor(_CONNECTIONS) as pool:
+    shown = meter.show('sizes', total=len(wanted), unit=' archives', progress=progress)
+    with shown as counted, futures.ThreadPoolExecutor(_CONNECTIONS) as pool:
         answers = {}
         try:
             for link, answer in zip(wanted, pool.map(ask_one, wanted), strict=True):
                 answers[link.number] = answer
-                bar.update()
+                counted.add(1)
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise

@@ -29,6 +29,7 @@ EXTRAS['test'] = [
     'ipykernel',
     'moto[server]',
     'nbclient',
+    'opencv-python-headless',  # connected parts of masks are compared with it
     'playwright',
     'psutil',
     'pytest',

@@ -1,6 +1,10 @@
 """COCO RLE in NumPy, against pycocotools and drawn masks."""
 
+import doctest
+import importlib
+import inspect
 import json
+import pkgutil
 import subprocess
 import sys
 
@@ -10,8 +14,10 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco
 
-from segment_anything_tfds.source.record import coco_rle
+from segment_anything_tfds.source.record import coco_rle, rle
 
+RLE_MODULES = {module.name for module in pkgutil.iter_modules(rle.__path__)}
+LOW_LEVEL = {'parse', 'encode_runs'}  # the checks of a build call them
 SIDES = st.integers(1, 24)
 
 
@@ -239,3 +245,14 @@ def test_one_string_is_not_taken_for_its_characters(string):
     ):
         with pytest.raises(ValueError, match=r"expected `counts` to be a sequence .*52203'.*list"):
             call(string)
+
+
+@pytest.mark.parametrize('module', sorted(RLE_MODULES))
+def test_examples_in_docstrings(module):
+    module = importlib.import_module(f'segment_anything_tfds.source.record.rle.{module}')
+    names = {name: getattr(coco_rle, name) for name in coco_rle.__all__}
+    found = doctest.testmod(module, extraglobs=names, optionflags=doctest.NORMALIZE_WHITESPACE)
+    assert found.failed == 0
+    for name, value in names.items():
+        if inspect.isfunction(value) and value.__module__ == module.__name__:
+            assert '>>> ' in value.__doc__ or name in LOW_LEVEL

@@ -10,6 +10,12 @@ run is stored as its difference to the run two before it. (Source: cocodataset/c
 from __future__ import annotations
 
 from segment_anything_tfds.source.record.rle.canvas import decode, decode_resized, encode
+from segment_anything_tfds.source.record.rle.components import (
+    Cleaned,
+    Components,
+    connected_components,
+    remove_small_regions,
+)
 from segment_anything_tfds.source.record.rle.measures import area, run_lengths
 from segment_anything_tfds.source.record.rle.points import sample_points
 from segment_anything_tfds.source.record.rle.row_runs import RowRuns, from_row_runs, to_row_runs
@@ -19,15 +25,19 @@ from segment_anything_tfds.source.record.rle.strings import PROBLEMS, Runs, enco
 __all__ = [
     'MAX_PIXELS',
     'PROBLEMS',
+    'Cleaned',
+    'Components',
     'RowRuns',
     'Runs',
     'area',
+    'connected_components',
     'decode',
     'decode_resized',
     'encode',
     'encode_runs',
     'from_row_runs',
     'parse',
+    'remove_small_regions',
     'run_lengths',
     'sample_points',
     'to_row_runs',

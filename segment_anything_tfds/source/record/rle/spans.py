@@ -68,6 +68,32 @@ def merge(owners: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.
     return owners[is_first], starts[is_first], ends[is_last]
 
 
+def invert(spans: Spans) -> Spans:
+    """The runs of zeros, as spans."""
+    masks = np.arange(spans.num_masks)
+    starts = np.concatenate([np.zeros_like(masks), spans.ends])
+    ends = np.concatenate([spans.starts, np.full_like(masks, spans.num_pixels)])
+    # mask 0 has ones at [2, 4) of 6:  starts 0, 4  and ends 2, 6, each sorted by mask
+    owners = np.concatenate([masks, spans.owners])
+    before = np.argsort(owners, kind='stable')
+    after = np.argsort(np.concatenate([spans.owners, masks]), kind='stable')
+    owners, starts, ends = owners[before], starts[before], ends[after]
+    kept = starts < ends
+    return spans._replace(owners=owners[kept], starts=starts[kept], ends=ends[kept])
+
+
+def select(spans: Spans, wanted: np.ndarray) -> Spans:
+    """The masks of `wanted`, bool [N], counted anew."""
+    kept = wanted[spans.owners]
+    owners = (np.cumsum(wanted) - 1)[spans.owners[kept]]
+    return spans._replace(
+        owners=owners,
+        starts=spans.starts[kept],
+        ends=spans.ends[kept],
+        num_masks=int(wanted.sum()),
+    )
+
+
 def encode(spans: Spans) -> list[bytes]:
     """Compressed strings, byte for byte as pycocotools writes them."""
     bounds = np.stack([spans.starts, spans.ends], axis=1).ravel()

@@ -2,6 +2,8 @@
 
 import doctest
 import itertools
+import json
+import pathlib
 
 import harness
 import hypothesis
@@ -11,7 +13,7 @@ import pytest
 import tensorflow as tf
 from pycocotools import mask as coco_mask
 
-from segment_anything_tfds.ops import boxes
+from segment_anything_tfds.ops import box_nms, boxes
 
 SIZE = np.array([60, 90])
 PIXELS = [f for f in boxes.FORMATS if 'rel' not in f]
@@ -72,8 +74,6 @@ def test_fractions_come_back_in_float32():
 
 
 def test_convert_makes_coco_boxes_of_real_annotations(shared_data):
-    import json
-
     found = json.loads((shared_data / 'real_annotations.json').read_text())
     annotations = list(_annotations(found))
     assert len(annotations) == 7
@@ -244,6 +244,68 @@ def test_faults_in_values(size):
         tf.function(boxes.clip)(tf.constant([[0.0, 0, 1, 1]]), tf.constant(size, tf.int64))
 
 
+NMS_CASES = json.loads((pathlib.Path(__file__).parent / 'torchvision_nms.json').read_text())[
+    'cases'
+]
+
+
+def nms_case(seed, n, side, levels, integer):
+    """Boxes and scores from numbers that NumPy promises to draw alike for ever."""
+    rng = np.random.RandomState(seed)
+    low, extent = rng.uniform(0, side, (n, 2)), rng.uniform(0, side / 2, (n, 2))
+    corners = np.concatenate([low, low + extent], 1)
+    scores = rng.randint(0, levels, n) / levels
+    return np.float32(np.floor(corners) if integer else corners), np.float32(scores)
+
+
+@pytest.mark.parametrize('case', NMS_CASES, ids=lambda case: f'seed{case["seed"]}')
+def test_nms_equals_torchvision(case):
+    """Scores repeat, and integer corners give IoUs that are as large as the threshold."""
+    names = ('seed', 'boxes', 'side', 'levels', 'integer')
+    corners, scores = nms_case(*(case[name] for name in names))
+    kept = boxes.nms(corners, scores, case['threshold'])
+    assert kept.dtype == tf.int32
+    assert kept.numpy().tolist() == case['kept']
+    some = boxes.nms(corners, scores, case['threshold'], max_boxes=3)
+    assert some.numpy().tolist() == case['kept'][:3]
+
+
+def test_nms_in_every_mode():
+    corners, scores = nms_case(3, 30, 12, 4, True)
+    harness.check(
+        lambda b, s: boxes.nms(b, s, 0.5), [corners, scores], dtype=tf.int32, shape=[None]
+    )
+
+
+def test_nms_of_odd_boxes_and_scores():
+    """As torchvision 0.14 does: boxes without area, or turned over, overlap nothing."""
+    corners = np.float32([[0, 0, 4, 4], [4, 4, 0, 0], [2, 2, 2, 9], [0, 0, 4, 4], [4, 0, 0, 4]])
+    scores = np.float32([-np.inf, 0.5, np.inf, -np.inf, 0.1])
+    assert boxes.nms(corners, scores, 0.0).numpy().tolist() == [2, 1, 4, 0]
+    assert boxes.nms(np.zeros((0, 4)), np.zeros(0, np.float32), 0.5).shape == (0,)
+    xywh = [[0.0, 0, 10, 10], [5.0, 0, 10, 10]]
+    assert boxes.nms(xywh, [1.0, 0.5], 0.3, box_format='xywh').numpy().tolist() == [0]
+    assert boxes.nms(xywh, [1.0, 0.5], 0.4, box_format='xywh').numpy().tolist() == [0, 1]
+
+
+def test_nms_checks_its_arguments():
+    with pytest.raises(ValueError, match=r'boxes.nms: expected `threshold` .* 0 to 1; got 1.5'):
+        boxes.nms(np.zeros((2, 4)), [0.5, 0.5], 1.5)
+    with pytest.raises(ValueError, match=r'expected `max_boxes` to be an int ≥ 1; got 0'):
+        boxes.nms(np.zeros((2, 4)), [0.5, 0.5], 0.5, max_boxes=0)
+    with pytest.raises(ValueError, match=r'expected `boxes` of shape \[N, 4\]; got \(1, 2, 4\)'):
+        boxes.nms(np.zeros((1, 2, 4)), [0.5, 0.5], 0.5)
+    fault = tf.errors.InvalidArgumentError
+    with pytest.raises(fault, match=r'`scores` of shape \[2\], one a box; got 3'):
+        boxes.nms(np.zeros((2, 4)), [0.5, 0.5, 0.5], 0.5)
+    with pytest.raises(fault, match=r'`scores` that are numbers; got NaN at index 1'):
+        boxes.nms(np.zeros((2, 4)), [0.5, np.nan], 0.5)
+    with pytest.raises(fault, match=r'`boxes` of numbers; got NaN at index 0'):
+        boxes.nms([[np.nan, 0, 1, 1]], [0.5], 0.5)
+
+
 def test_examples_in_the_documentation():
     found = doctest.testmod(boxes, extraglobs={'boxes': boxes})
+    nms = doctest.testmod(box_nms, extraglobs={'boxes': boxes})
+    assert (nms.attempted, nms.failed) == (2, 0)
     assert found.attempted >= 5 and found.failed == 0

@@ -1,4 +1,4 @@
-"""Boxes between the conventions that meet in SA-1B: convert, clip, jitter, area, IoU.
+"""Boxes between the conventions that meet in SA-1B: convert, clip, jitter, area, IoU, NMS.
 
 Every function takes boxes as a tensor [..., 4] of any number type and returns float32 (float64
 stays float64). `size` and `image_size` are [height, width], shape [2] for all boxes or [..., 2] for
@@ -22,11 +22,11 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import validate
+from segment_anything_tfds.ops import box_formats, validate
+from segment_anything_tfds.ops.box_nms import nms
 
-FORMATS = ('xywh', 'xyxy', 'rel_yxyx', 'sa1b', 'sa1b_rel_yxyx', 'xyxy_inclusive')
-_RELATIVE = ('rel_yxyx', 'sa1b_rel_yxyx')
-_LAST_PIXEL = ('sa1b', 'sa1b_rel_yxyx', 'xyxy_inclusive')
+FORMATS = box_formats.FORMATS
+__all__ = ['FORMATS', 'area', 'clip', 'convert', 'iou', 'jitter', 'nms']
 
 
 def convert(
@@ -58,17 +58,16 @@ def convert(
     """
     validate.choice('boxes.convert', 'from_format', from_format, FORMATS)
     validate.choice('boxes.convert', 'to_format', to_format, FORMATS)
-    boxes = _float_boxes('boxes.convert', boxes)
+    boxes = box_formats.float_boxes('boxes.convert', boxes)
     scale = None
-    if from_format in _RELATIVE or to_format in _RELATIVE:
+    if from_format in box_formats.RELATIVE or to_format in box_formats.RELATIVE:
         if image_size is None:
             raise ValueError(
                 f'boxes.convert: expected `image_size` for {from_format!r} to {to_format!r}; '
                 'got None. Pass [height, width] of the image.'
             )
-        height, width = _height_width('boxes.convert', 'image_size', image_size, boxes.dtype)
-        scale = tf.stack([height, width, height, width], axis=-1)
-    return _from_xyxy(_to_xyxy(boxes, from_format, scale), to_format, scale)
+        scale = box_formats.scale_of('boxes.convert', 'image_size', image_size, boxes.dtype)
+    return box_formats.from_xyxy(box_formats.to_xyxy(boxes, from_format, scale), to_format, scale)
 
 
 def clip(boxes: tf.Tensor, size: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
@@ -91,11 +90,10 @@ def clip(boxes: tf.Tensor, size: tf.Tensor, *, box_format: str = 'xyxy') -> tf.T
       array([[ 0.,  2., 20.,  8.]], dtype=float32)
     """
     validate.choice('boxes.clip', 'box_format', box_format, FORMATS)
-    boxes = _float_boxes('boxes.clip', boxes)
-    height, width = _height_width('boxes.clip', 'size', size, boxes.dtype)
-    scale = tf.stack([height, width, height, width], axis=-1)
-    clipped = _clip_xyxy(_to_xyxy(boxes, box_format, scale), height, width)
-    return _from_xyxy(clipped, box_format, scale)
+    boxes = box_formats.float_boxes('boxes.clip', boxes)
+    scale = box_formats.scale_of('boxes.clip', 'size', size, boxes.dtype)
+    clipped = _clip_xyxy(box_formats.to_xyxy(boxes, box_format, scale), scale)
+    return box_formats.from_xyxy(clipped, box_format, scale)
 
 
 def jitter(
@@ -141,10 +139,9 @@ def jitter(
     scale = validate.at_least('boxes.jitter', 'scale', scale, 0)
     max_pixels = validate.at_least('boxes.jitter', 'max_pixels', max_pixels, 0)
     seed = validate.seed('boxes.jitter', seed)
-    boxes = _float_boxes('boxes.jitter', boxes)
-    height, width = _height_width('boxes.jitter', 'size', size, boxes.dtype)
-    image_scale = tf.stack([height, width, height, width], axis=-1)
-    xyxy = _to_xyxy(boxes, box_format, image_scale)
+    boxes = box_formats.float_boxes('boxes.jitter', boxes)
+    image_scale = box_formats.scale_of('boxes.jitter', 'size', size, boxes.dtype)
+    xyxy = box_formats.to_xyxy(boxes, box_format, image_scale)
     spread = scale * tf.maximum(xyxy[..., 2:] - xyxy[..., :2], 0.0)
     spread = tf.concat([spread, spread], axis=-1)
     shape = tf.shape(xyxy)
@@ -159,8 +156,8 @@ def jitter(
     moved = xyxy + noise
     low = tf.minimum(moved[..., :2], moved[..., 2:])
     high = tf.maximum(moved[..., :2], moved[..., 2:])
-    clipped = _clip_xyxy(tf.concat([low, high], axis=-1), height, width)
-    return _from_xyxy(clipped, box_format, image_scale)
+    clipped = _clip_xyxy(tf.concat([low, high], axis=-1), image_scale)
+    return box_formats.from_xyxy(clipped, box_format, image_scale)
 
 
 def area(boxes: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
@@ -180,7 +177,7 @@ def area(boxes: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
       >>> boxes.area([[10., 20., 0., 4.]], box_format='sa1b').numpy()
       array([5.], dtype=float32)
     """
-    return _area_xyxy(_pixel_boxes('boxes.area', boxes, box_format))
+    return _area_xyxy(box_formats.pixel_boxes('boxes.area', boxes, box_format))
 
 
 def iou(a: tf.Tensor, b: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
@@ -203,64 +200,17 @@ def iou(a: tf.Tensor, b: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
       >>> boxes.iou([[0., 0., 2., 2.]], [[1., 0., 3., 2.]]).numpy().round(3)
       array([[0.333]], dtype=float32)
     """
-    a = _pixel_boxes('boxes.iou', a, box_format)[..., :, tf.newaxis, :]
-    b = _pixel_boxes('boxes.iou', b, box_format)[..., tf.newaxis, :, :]
+    a = box_formats.pixel_boxes('boxes.iou', a, box_format)[..., :, tf.newaxis, :]
+    b = box_formats.pixel_boxes('boxes.iou', b, box_format)[..., tf.newaxis, :, :]
     low = tf.maximum(a[..., :2], b[..., :2])
     high = tf.minimum(a[..., 2:], b[..., 2:])
     common = _area_xyxy(tf.concat([low, high], axis=-1))
     return tf.math.divide_no_nan(common, _area_xyxy(a) + _area_xyxy(b) - common)
 
 
-def _to_xyxy(boxes: tf.Tensor, box_format: str, scale: tf.Tensor | None) -> tf.Tensor:
-    if box_format in _RELATIVE:
-        boxes = tf.gather(boxes * scale, [1, 0, 3, 2], axis=-1)
-    low, high = boxes[..., :2], boxes[..., 2:]
-    if box_format in ('xywh', 'sa1b'):
-        high = low + high
-    if box_format in _LAST_PIXEL:
-        high = high + 1
-    return tf.concat([low, high], axis=-1)
-
-
-def _from_xyxy(boxes: tf.Tensor, box_format: str, scale: tf.Tensor | None) -> tf.Tensor:
-    low, high = boxes[..., :2], boxes[..., 2:]
-    if box_format in _LAST_PIXEL:
-        high = high - 1
-    if box_format in ('xywh', 'sa1b'):
-        high = high - low
-    boxes = tf.concat([low, high], axis=-1)
-    if box_format in _RELATIVE:
-        boxes = tf.gather(boxes, [1, 0, 3, 2], axis=-1) / scale
-    return boxes
-
-
-def _clip_xyxy(boxes: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> tf.Tensor:
-    limit = tf.stack([width, height, width, height], axis=-1)
-    return tf.minimum(tf.maximum(boxes, 0), limit)
+def _clip_xyxy(boxes: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    return tf.minimum(tf.maximum(boxes, 0), tf.gather(scale, [1, 0, 3, 2], axis=-1))
 
 
 def _area_xyxy(boxes: tf.Tensor) -> tf.Tensor:
     return tf.reduce_prod(tf.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1)
-
-
-def _pixel_boxes(where: str, boxes: tf.Tensor, box_format: str) -> tf.Tensor:
-    validate.choice(where, 'box_format', box_format, [f for f in FORMATS if f not in _RELATIVE])
-    return _to_xyxy(_float_boxes(where, boxes), box_format, None)
-
-
-def _float_boxes(where: str, boxes: tf.Tensor) -> tf.Tensor:
-    boxes = tf.convert_to_tensor(boxes)
-    if boxes.dtype not in (tf.float32, tf.float64):
-        boxes = tf.cast(boxes, tf.float32)
-    if boxes.shape.rank == 0 or (boxes.shape.rank and boxes.shape[-1] not in (4, None)):
-        raise ValueError(
-            f'{where}: expected `boxes` of shape [..., 4]; got {boxes.shape}. '
-            'Stack the four numbers on the last axis.'
-        )
-    return boxes
-
-
-def _height_width(where: str, name: str, size: tf.Tensor, dtype: tf.DType):
-    size = validate.positive_size(where, name, size)
-    size = tf.cast(size, dtype)
-    return size[..., 0], size[..., 1]

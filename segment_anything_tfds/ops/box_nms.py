@@ -1,0 +1,100 @@
+"""Non-maximum suppression of boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+import tensorflow as tf
+
+from segment_anything_tfds.ops import box_formats, validate
+
+
+def nms(
+    boxes: tf.Tensor,
+    scores: tf.Tensor,
+    threshold: float,
+    *,
+    box_format: str = 'xyxy',
+    max_boxes: int | None = None,
+) -> tf.Tensor:
+    """Greedy non-maximum suppression by box IoU; the same indices as `torchvision.ops.nms`.
+
+    Boxes are taken by falling score (at equal scores, the earlier one first); one is dropped if its
+    IoU with a box that was kept is greater than `threshold`. IoU is computed in float32, and
+    compared with `threshold` in full precision, as torchvision does on a CPU. A box without area
+    overlaps nothing.
+
+    Args:
+      boxes: [N, 4], in `box_format`.
+      scores: float [N], infinite ones included, without NaN.
+      threshold: the largest IoU that two kept boxes may have, 0 to 1.
+      box_format: One of `FORMATS` that is in pixels. Meta's generator suppresses boxes that end on
+        their last pixel by the area between the corners: pass `'xyxy'` for the same result.
+      max_boxes: keep at most so many.
+
+    Returns:
+      int32 [K], indices of the kept boxes, by falling score. Zero boxes give [0].
+
+    Raises:
+      ValueError: An unknown or fractional format, boxes that are not [N, 4], scores that are not
+        float [N], a `threshold` outside 0..1, `max_boxes` below 1.
+      tf.errors.InvalidArgumentError: `scores` of another length than `boxes`, or NaN in either.
+
+    Example:
+      >>> corners = [[0., 0., 4., 4.], [0., 0., 4., 3.], [9., 9., 10., 10.]]
+      >>> boxes.nms(corners, [0.5, 0.9, 0.1], 0.7).numpy()
+      array([1, 2], dtype=int32)
+    """
+    threshold = validate.between('boxes.nms', 'threshold', threshold, 0, 1)
+    if max_boxes is not None:
+        max_boxes = validate.positive_int('boxes.nms', 'max_boxes', max_boxes)
+    xyxy = tf.cast(box_formats.pixel_boxes('boxes.nms', boxes, box_format), tf.float32)
+    validate.static_shape(xyxy, [(None, 4)], argument='boxes', name='boxes.nms', rule='[N, 4]')
+    scores = validate.float_vector('boxes.nms', 'scores', scores)
+    with tf.control_dependencies(_score_checks(xyxy, scores)):
+        num_boxes = tf.shape(xyxy)[0]
+    # TensorFlow turns boxes over whose end comes first; without area they overlap nothing.
+    xyxy = tf.concat([xyxy[:, :2], tf.maximum(xyxy[:, :2], xyxy[:, 2:])], 1)
+    # TensorFlow compares in float32: x > 0.3 is x > the largest float32 that is at most 0.3.
+    limit = np.float32(threshold)
+    if float(limit) > threshold:
+        limit = np.nextafter(limit, np.float32(-1))
+    with tf.device('CPU:0'):  # other kernels may order equal scores otherwise
+        return tf.raw_ops.NonMaxSuppressionV3(
+            boxes=xyxy,
+            scores=tf.maximum(scores, scores.dtype.min),
+            max_output_size=num_boxes if max_boxes is None else max_boxes,
+            iou_threshold=limit,
+            score_threshold=-np.inf,
+        )
+
+
+def _score_checks(boxes: tf.Tensor, scores: tf.Tensor) -> list[tf.Operation]:
+    num_boxes, num_scores = tf.shape(boxes)[0], tf.size(scores)
+    wrong = tf.reduce_any(tf.math.is_nan(boxes), axis=1)
+
+    def wrong_number():
+        return tf.strings.format(
+            'expected `scores` of shape [{}], one a box; got {} of them. Pass one score a box.',
+            [num_boxes, num_scores],
+        )
+
+    def without_rank():
+        return tf.strings.format(
+            'expected `scores` that are numbers; got NaN at index {}. Leave such boxes out first.',
+            [tf.where(tf.math.is_nan(scores))[0, 0]],
+        )
+
+    def without_place():
+        return tf.strings.format(
+            'expected `boxes` of numbers; got NaN at index {}. Leave such boxes out first.',
+            [tf.where(wrong)[0, 0]],
+        )
+
+    return validate.first_fault(
+        [
+            (tf.equal(num_boxes, num_scores), wrong_number),
+            (~tf.reduce_any(tf.math.is_nan(scores)), without_rank),
+            (~tf.reduce_any(wrong), without_place),
+        ],
+        name='boxes.nms',
+    )

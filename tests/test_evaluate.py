@@ -240,6 +240,35 @@ def test_command_judges_the_archives_that_are_named(prepared, tmp_path, capsys):
     )
 
 
+def test_command_judges_a_slice_of_a_split(prepared, tmp_path, capsys):
+    training.small_sam(64, hidden_size=16, num_layers=1).save(tmp_path / 'hub.keras')
+    arguments = ['evaluate', prepared.data_dir, '--model', str(tmp_path / 'hub.keras'), '--json']
+    arguments += ['--clicks', '1', '--batch_size', '5', '--split']
+    recipe = training.Recipe(image_size=64, mask_size=16)
+    counts = {}
+    for split in ('train[1shard:]', 'train[:1shard]', 'train[:1shard]+train[1shard:]'):
+        assert cli.main([*arguments, split]) == 0
+        counts[split] = json.loads(capsys.readouterr().out)['box']['count']
+        chosen = prepared.as_dataset(split=split, decoders=recipe.decoders)
+        assert counts[split] == sum(
+            float(valid.numpy().sum()) for *_, valid in recipe.batches(chosen, 5, seed=0)
+        )
+    assert counts.popitem()[1] == sum(counts.values())
+
+
+@pytest.mark.parametrize(
+    ('arguments', 'match'),
+    [
+        (['--split', 'test[:1shard]'], '--split: expected one of train; got test'),
+        (['--split', 'train[1shard:'], '--split: '),
+        (['--split', 'train[:1shard]', '--archives', '1'], 'without a slice beside --archives'),
+    ],
+)
+def test_slices_that_are_refused(prepared, arguments, match, capsys):
+    assert cli.main(['evaluate', prepared.data_dir, '--model', 'sam.keras', *arguments]) == 2
+    assert match in capsys.readouterr().err
+
+
 def test_command_pairs_what_was_exported(tmp_path, capsys):
     out = str(tmp_path / 'coco')
     assert cli.main(['export', str(DUMMY), '--format', 'coco', '--out', out]) == 0

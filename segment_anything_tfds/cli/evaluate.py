@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import pathlib
 import sys
+from collections.abc import Sequence
 
 from segment_anything_tfds.cli import reading, terminal
 from segment_anything_tfds.source.archive import inputs
@@ -34,7 +35,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     what.add_argument('--against', metavar='PATH', help='other annotations, as PATH')
     parser.add_argument(
-        '--split', default='train', help='of the dataset, with --model (default: %(default)s)'
+        '--split',
+        default='train',
+        help="of the dataset, with --model; may have slices, such as 'train[10shard:]' or"
+        " 'train[:5%%]' (default: %(default)s)",
     )
     parser.add_argument(
         '--clicks', default='1,3,5', metavar='LIST', help='numbers of clicks (default: %(default)s)'
@@ -104,6 +108,8 @@ def _judge_model(args: argparse.Namespace) -> dict:
     from segment_anything_tfds.training import evaluation
     from segment_anything_tfds.training.sam import promptable  # noqa: F401  (registers it)
 
+    builder = tfds.builder_from_directory(shards[0].folder)
+    split, images = _slice(builder, args, shards)
     model = keras.saving.load_model(args.model, compile=False)
     backbone = getattr(model, 'backbone', None)
     if backbone is None:
@@ -120,13 +126,13 @@ def _judge_model(args: argparse.Namespace) -> dict:
         box_probability=1.0,
         box_jitter=0.0,
     )
-    dataset = tfds.builder_from_directory(shards[0].folder).as_dataset(
-        split='+'.join(f'{shard.split}[{shard.index}shard]' for shard in shards),
+    dataset = builder.as_dataset(
+        split=split,
         decoders=recipe.decoders,
         read_config=tfds.ReadConfig(try_autocache=False),
     )
     batches = recipe.batches(dataset.take(args.limit or -1), args.batch_size, seed=0)
-    images = min(sum(shard.examples for shard in shards), args.limit or sys.maxsize)
+    images = min(images, args.limit or sys.maxsize)
     with tqdm.tqdm(total=images, unit=' images', disable=None, leave=False) as bar:
         return evaluation.evaluate_model(model, batches, clicks=clicks, progress=bar.update)
 
@@ -143,11 +149,29 @@ def _shards(args: argparse.Namespace) -> list[inputs.Shard]:
         raise terminal.UsageError(
             f'--model: expected one PATH, the folder of a prepared dataset; got {args.paths}'
         )
-    chosen = [shard for shard in shards if shard.split == args.split]
-    if not chosen:
+    if '[' in args.split and args.archives:
+        raise terminal.UsageError(
+            f'--split: expected a split without a slice beside --archives; got {args.split}. '
+            'Leave one of them out.'
+        )
+    names = {part.partition('[')[0].strip() for part in args.split.split('+')}
+    if unknown := names - {shard.split for shard in shards}:
         splits = ', '.join(sorted({shard.split for shard in shards}))
-        raise terminal.UsageError(f'--split: expected one of {splits}; got {args.split}')
-    return chosen
+        raise terminal.UsageError(
+            f'--split: expected one of {splits}; got {", ".join(sorted(unknown))}'
+        )
+    return [shard for shard in shards if shard.split in names]
+
+
+def _slice(builder, args: argparse.Namespace, shards: Sequence[inputs.Shard]) -> tuple[str, int]:
+    """The split as TFDS spells it, of the archives that are named, and its number of images."""
+    if '[' not in args.split:
+        split = '+'.join(f'{shard.split}[{shard.index}shard]' for shard in shards)
+        return split, sum(shard.examples for shard in shards)
+    try:
+        return args.split, builder.info.splits[args.split].num_examples
+    except ValueError as error:
+        raise terminal.UsageError(f'--split: {error}') from None
 
 
 def _parse_clicks(text: str) -> tuple[int, ...]:

@@ -173,7 +173,8 @@ def test_folder_inside_and_upper_case(make_archive, tmp_path):
     assert built.info.splits['train'].num_examples == 3
 
 
-def test_strange_members_are_passed_over(make_archive, tmp_path):
+def _add_strange_members(make_archive):
+    """Adds members that are no images and no records, and some that only are called so."""
     manual = make_archive(_files())
     path = manual / 'sa_000000.tar'
     with gzip.open(path) as file:
@@ -188,9 +189,29 @@ def test_strange_members_are_passed_over(make_archive, tmp_path):
             info.type, info.linkname = kind, '/etc/passwd'
             tar.addfile(info)
     path.write_bytes(tar_bytes.getvalue())
-    built = build(manual, tmp_path / 'data')
+    return manual
+
+
+def test_strange_members(make_archive, tmp_path):
+    """What is called like an image and cannot be read is lost, so it is a fault."""
+    manual = _add_strange_members(make_archive)
+    with pytest.raises(faults.DataError) as caught:
+        build(manual, tmp_path / 'data')
+    assert {(fault.member, fault.reason) for fault in caught.value.faults} == {
+        ('sa_7.jpg', 'member_unreadable'),
+        ('sa_8.jpg', 'member_link'),
+        ('sa_9.jpg', 'member_unreadable'),
+    }
+    built = build(manual, tmp_path / 'data', on_error='skip')
     assert built.info.splits['train'].num_examples == 3
     assert not list(tmp_path.rglob('sa_7.jpg'))
+
+
+def test_absolute_names_are_read(make_archive, tmp_path):
+    """As `tar -P` writes them; nothing is ever written under a member's name."""
+    files = {name.replace('./', '/data/sa-1b/'): data for name, data in _files().items()}
+    built = build(make_archive(files), tmp_path / 'data')
+    assert built.info.splits['train'].num_examples == 3
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_decode_finds_damaged_pixels(archive, tmp_path):
     assert _verify(path, decode_images=True).faults == {'jpeg_undecodable': 1}
 
 
-def test_hostile_members_are_passed_over_or_refused(archive, tmp_path):
+def test_hostile_members_are_faults(archive, tmp_path):
     path = tmp_path / 'sa_000020.tar'
     with tarfile.open(path, 'w:gz') as tar, tarfile.open(archive) as good:
         for member in good.getmembers():
@@ -196,8 +196,9 @@ def test_hostile_members_are_passed_over_or_refused(archive, tmp_path):
             info.type, info.linkname = kind, '/etc/passwd'
             tar.addfile(info)
     report = _verify(path)
-    assert report.state == 'good' and report.pairs == 3
-    assert report.ignored == {'parent': 1, 'absolute': 1, 'link': 2, 'device': 2}
+    assert report.state == 'bad' and report.pairs == 3
+    assert report.ignored == {'parent': 1, 'link': 1, 'hard_link': 1, 'device': 2}
+    assert report.faults == {'member_unreadable': 3, 'member_link': 2, 'record_missing': 1}
 
 
 def test_claim_of_ten_gigabytes_is_refused_at_once(tmp_path):

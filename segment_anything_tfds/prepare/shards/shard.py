@@ -133,7 +133,6 @@ def _write_shards(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLo
         )
         if not _is_digest_right(source, reader.md5, plan, log):
             shard_examples = spread.write(plan.file_format, paths, [])
-        _report_links(source, reader, log)
         if log.counts and plan.on_error == 'fail':
             raise _ArchiveFailed
         shard_bytes = tuple(path.stat().length for path in paths)
@@ -147,16 +146,6 @@ def _write_shards(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLo
         md5=reader.md5,
         faults=dict(log.counts),
     )
-
-
-def _report_links(
-    source: pair_stream.Source, reader: pair_stream.ArchiveReader, log: fault_log.FaultLog
-) -> None:
-    """A symbolic link in an extracted folder is not followed, so what it stands for is missing."""
-    count = reader.ignored['link'] if source.kind == 'folder' else 0
-    if count:
-        detail = f'expected files; got {count} symbolic links, which are not followed. Copy them.'
-        log.add(faults.Fault(source.name, 'member_link', detail))
 
 
 def _is_digest_right(

@@ -102,9 +102,6 @@ class Staging:
         for kind in kinds:
             self.path(archive, kind).unlink(missing_ok=True)
 
-    def remove(self) -> None:
-        epath.Path(self.folder).rmtree(missing_ok=True)
-
 
 def temporary_path(path: epath.Path) -> epath.Path:
     """A name beside `path` that nobody else uses."""

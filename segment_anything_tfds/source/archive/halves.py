@@ -10,6 +10,15 @@ from segment_anything_tfds.source.archive.chunks import StreamError
 from segment_anything_tfds.source.remote.excerpt import excerpt
 
 _HALF = re.compile(r'(sa_[0-9]{1,20})\.(jpg|jpeg|json)', re.IGNORECASE | re.ASCII)
+_LINKS = {
+    'link': ('symbolic link', 'Copy what it points to in its place.'),
+    'hard_link': ('hard link', 'Pack the archive again with `tar --hard-dereference`.'),
+}
+_UNREADABLE = {
+    'device': 'a device',
+    'parent': 'a name that leads out of the archive',
+    'sparse': 'a sparse file',
+}
 _OTHER_FORMATS = {
     b'PK\x03\x04': 'a zip file',
     b'\xfd7zXZ': 'an xz stream',
@@ -48,31 +57,44 @@ class Half:
 
 
 def base_name(name: str) -> str:
-    """The last part of a member's name."""
-    return name.rpartition('/')[2]
+    """The last part of a member's name, also of one that Windows wrote."""
+    return name.replace('\\', '/').rpartition('/')[2]
 
 
 def classify(name: str, kind: str, size: int) -> Half | str:
     """The half that a member is, or else the kind of what is passed over.
 
     Args:
-      name: whole name of the member; only its base name counts, and nothing is written by it.
-      kind: `'file'`, `'directory'`, `'link'`, `'device'`, `'sparse'` or `'other'`.
+      name: whole name of the member. Only its base name counts, and nothing is written by it, so an
+        absolute name does no harm.
+      kind: `'file'`, `'directory'`, `'link'`, `'hard_link'`, `'device'`, `'sparse'` or `'other'`.
       size: bytes.
     """
     if kind != 'file':
         return kind
-    if name.startswith(('/', '\\')) or re.match('[A-Za-z]:', name):
-        return 'absolute'
-    if '..' in re.split(r'[/\\]', name):
+    if '..' in name.replace('\\', '/').split('/'):
         return 'parent'
     base = base_name(name)
     if base.startswith('._'):
         return 'resource_fork'
+    return parse_name(base, size) or 'other'
+
+
+def parse_name(base: str, size: int = 0) -> Half | None:
+    """The half that a base name stands for; `None` for any other name."""
     match = _HALF.fullmatch(base)
     if match is None:
-        return 'other'
+        return None
     return Half(match[1].lower(), 'record' if match[2].lower() == 'json' else 'image', base, size)
+
+
+def why_lost(kind: str) -> tuple[str, str]:
+    """Why a member that is called like a half cannot be read, by its kind: reason and detail."""
+    if kind in _LINKS:
+        what, advice = _LINKS[kind]
+        return 'member_link', f'expected a file; got a {what}, which is not followed. {advice}'
+    what = _UNREADABLE.get(kind, 'a member of an unknown type')
+    return 'member_unreadable', f'expected a plain file; got {what}. Pack the archive again.'
 
 
 def check_start(block: bytes):

@@ -27,13 +27,11 @@ class Source:
       number: number of the archive.
       kind: `'folder'` (extracted), `'file'` or `'link'`.
       location: folder, file (local, `gs://`, `s3://`) or signed URL.
-      digest: MD5 of the archive in hexadecimal digits, where it is known.
     """
 
     number: int
     kind: str
     location: str = dataclasses.field(repr=False)
-    digest: str | None = None
 
     @property
     def name(self) -> str:

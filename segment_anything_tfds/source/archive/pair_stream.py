@@ -52,8 +52,9 @@ class ArchiveReader:
     Attributes:
       bytes_read: bytes of the archive read so far, as stored (compressed).
       md5: hexadecimal digest of the whole archive, damaged or not, after iteration, if wanted.
-      ignored: how many members were passed over, by kind: `'link'`, `'device'`, `'sparse'`,
-        `'absolute'`, `'parent'`, `'resource_fork'`, `'other'`. Directories are not counted.
+      ignored: how many members were passed over, by kind: `'link'`, `'hard_link'`, `'device'`,
+        `'sparse'`, `'parent'`, `'resource_fork'`, `'other'`. Directories are not counted. One that
+        is called like an image or a record is a fault besides.
       pairs: pairs given so far.
       faults: faults reported so far.
     """
@@ -70,7 +71,7 @@ class ArchiveReader:
         self._want_digest = want_digest and source.kind != 'folder'
         self._waiting = waiting.Waiting(spool_budget, spool_dir)
         self._names: dict[tuple[str, str], str] = {}  # every half seen: its member's name
-        self._refused: set[tuple[str, str]] = set()  # halves too large to be read
+        self._refused: set[tuple[str, str]] = set()  # halves that cannot be read
         self._raw: chunks.Counted | None = None
         self._background: chunks.Background | None = None
         self._stream: tar_stream.TarStream | None = None
@@ -89,7 +90,7 @@ class ArchiveReader:
     def __iter__(self) -> Iterator[Pair]:
         if self._begun:
             raise ValueError(
-                '`archives.ArchiveReader`: expected one iteration; got a second one over '
+                '`pair_stream.ArchiveReader`: expected one iteration; got a second one over '
                 f'{self._source!r}. Open the archive again.'
             )
         self._begun = True
@@ -168,8 +169,16 @@ class ArchiveReader:
         found = halves.classify(name, kind, size)
         if isinstance(found, Half):
             return found
-        if found != 'directory':
-            self.ignored[found] += 1
+        if found == 'directory':
+            return None
+        self.ignored[found] += 1
+        base = halves.base_name(name)
+        lost = halves.parse_name(base)
+        if lost is not None:
+            self._refused.add((lost.stem, lost.kind))
+        in_folder = found == 'link' and self._source.kind == 'folder'  # may be a folder of halves
+        if lost is not None or in_folder:
+            self._fault(*halves.why_lost(found), base)
         return None
 
     def _count(self):
@@ -238,7 +247,7 @@ def open_archive(
     on_fault: Callable[[Fault], None],
     spool_dir: str | None = None,
     spool_budget: int = SPOOL_BUDGET,
-    want_digest: bool | None = None,
+    want_digest: bool = False,
     on_bytes: Callable[[int], None] | None = None,
 ) -> ArchiveReader:
     """Opens an archive as a context manager that iterates over its pairs.
@@ -249,12 +258,12 @@ def open_archive(
     Args:
       source: where the archive is.
       on_fault: called, in the thread that iterates, with each fault of one member: a half without
-        its other half (at the end), the same half twice, a member too large. The rest is read on.
+        its other half (at the end), the same half twice, a member too large or no plain file. The
+        rest is read on.
       spool_dir: folder of the one temporary file, which is made only when halves that wait exceed
         the budget and has no name there; `None` for the system's.
       spool_budget: bytes of waiting halves that are held in memory.
-      want_digest: whether to compute the MD5 of the archive on the way; `None` for where the
-        source has a digest, which the caller can compare `ArchiveReader.md5` with.
+      want_digest: whether to compute the MD5 of the archive on the way; see `ArchiveReader.md5`.
       on_bytes: called, in the thread that iterates, with the number of bytes read since.
 
     Returns:
@@ -276,6 +285,6 @@ def open_archive(
         on_fault=on_fault,
         spool_dir=spool_dir,
         spool_budget=spool_budget,
-        want_digest=source.digest is not None if want_digest is None else want_digest,
+        want_digest=want_digest,
         on_bytes=on_bytes,
     )

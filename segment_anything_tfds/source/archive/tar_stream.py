@@ -20,7 +20,7 @@ KINDS = {
     b'0': 'file',
     b'\0': 'file',
     b'7': 'file',
-    b'1': 'link',
+    b'1': 'hard_link',
     b'2': 'link',
     b'3': 'device',
     b'4': 'device',
@@ -29,7 +29,7 @@ KINDS = {
     b'S': 'sparse',
 }
 # Members of these kinds have no contents, whatever their size field claims.
-EMPTY = frozenset({'link', 'device', 'directory'})
+EMPTY = frozenset({'link', 'hard_link', 'device', 'directory'})
 
 
 @dataclasses.dataclass

@@ -41,9 +41,9 @@ class Spool:
             folder = self._folder or tempfile.gettempdir()
             raise OSError(
                 error.errno,
-                '`archives.open_archive`: expected room in `spool_dir` for images that wait for '
-                f'their records, up to 3 GB an archive; got "{error.strerror}" in {folder}. '
-                'Choose another folder.',
+                '`pair_stream.open_archive`: expected room for images that wait for their records, '
+                f'up to 3 GB an archive; got "{error.strerror}" in {folder}. Set the environment '
+                'variable TMPDIR to a folder on a disk with room; /tmp may lie in memory.',
             ) from error
 
     def pop(self, ticket: tuple[list[int], int]) -> bytes:
@@ -55,7 +55,7 @@ class Spool:
             piece = view[number * BLOCK : (number + 1) * BLOCK]
             self._file.seek(block * BLOCK)
             if self._file.readinto(piece) != len(piece):
-                raise OSError('archives.Spool: expected the temporary file whole; it was cut')
+                raise OSError('`waiting.Spool`: expected the temporary file whole; it was cut')
         self._free.extend(reversed(blocks))
         return bytes(data)
 

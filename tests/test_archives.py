@@ -585,7 +585,8 @@ def test_full_disk_is_explained(tmp_path):
     spool = pair_stream.waiting.Spool(str(tmp_path))
     with open('/dev/full', 'r+b', buffering=0) as full:
         spool._file = full
-        with pytest.raises(OSError, match=r'expected room for images .* "No space left.*TMPDIR') as e:
+        text = r'expected room for images .* "No space left.*TMPDIR'
+        with pytest.raises(OSError, match=text) as e:
             spool.put(b'x' * 1000)
     assert str(tmp_path) in str(e.value)
 
@@ -727,14 +728,14 @@ def test_identity_follows_the_data(tmp_path):
     path.write_bytes(TAR)
     os.utime(path, (1000, 1000))
     source = Source(20, 'file', str(path))
-    assert source.identity() == f'file sa_000020.tar {len(TAR)} 1000'
-    os.utime(path, (1001, 1001))
-    assert source.identity() == f'file sa_000020.tar {len(TAR)} 1001'
+    assert source.identity() == f'file sa_000020.tar {len(TAR)} 1000000000000'
+    os.utime(path, ns=(0, 1_000_000_000_001))  # replaced within the same second
+    assert source.identity() == f'file sa_000020.tar {len(TAR)} 1000000000001'
     folder = tmp_path / 'sa_000021'
     folder.mkdir()
     (folder / 'sa_1.jpg').write_bytes(b'123')
     os.utime(folder / 'sa_1.jpg', (5, 5))
-    assert Source(21, 'folder', str(folder)).identity() == 'folder sa_000021 1 3 5'
+    assert Source(21, 'folder', str(folder)).identity() == 'folder sa_000021 1 3 5000000000'
 
 
 def links_to(*numbers):
@@ -755,19 +756,25 @@ def manual_dir(tmp_path):
     return tmp_path
 
 
-def test_locate_prefers_what_is_nearer(manual_dir):
+def test_locate_prefers_files_to_folders_to_links(manual_dir):
     """An empty folder is no extracted archive, and a folder named `.tar` is no file."""
     found = locations.locate(manual_dir, links_to(21, 30, 22, 7, 26))
     assert [(s.number, s.kind, os.path.basename(s.location)) for s in found] == [
         (7, 'link', '7?oe=1'),
         (20, 'file', 'sa_000020.tar'),
-        (21, 'folder', 'sa_000021'),
+        (21, 'file', 'sa_000021.tar'),
         (22, 'file', 'sa_000022.tar.gz'),
         (23, 'folder', 'sa_000023'),
         (26, 'link', '26?oe=1'),
         (30, 'link', '30?oe=1'),
     ]
     assert pair_stream.locate is locations.locate
+
+
+def test_extracted_folder_beside_an_empty_file(manual_dir):
+    (manual_dir / 'sa_000021.tar').write_bytes(b'')
+    (source,) = locations.locate(manual_dir, links_to(21), [21])
+    assert (source.kind, os.path.basename(source.location)) == ('folder', 'sa_000021')
 
 
 @pytest.mark.parametrize('defect', ['empty', 'dangling'])
@@ -831,14 +838,14 @@ def test_buckets(as_bucket, manual_dir):
     found = locations.locate(manual_dir, None)
     assert [(s.number, s.kind) for s in found] == [
         (20, 'file'),
-        (21, 'folder'),
+        (21, 'file'),
         (22, 'file'),
         (23, 'folder'),
     ]
     (manual_dir / 'sa_000020.tar').write_bytes(tars.zipped(TAR))
     os.utime(manual_dir / 'sa_000020.tar', (1000, 1000))
     assert_whole(read(found[0], want_digest=True), IDS)
-    assert found[0].identity() == f'file sa_000020.tar {len(tars.zipped(TAR))} 1000'
+    assert found[0].identity() == f'file sa_000020.tar {len(tars.zipped(TAR))} 1000000000000'
     (manual_dir / 'sa_000023/annotations').mkdir()
     (manual_dir / 'sa_000023/annotations/sa_5.json').write_bytes(b'{}')
     result = read(found[3])

@@ -17,6 +17,7 @@ from segment_anything_tfds.source.remote import links_file
 SUFFIXES = ('.tar', '.tar.gz', '.tgz')
 _NAME = re.compile(r'sa_([0-9]{6})(\.tar|\.tar\.gz|\.tgz)?')
 _EMPTY = 'is empty'
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,9 +54,9 @@ class Source:
     def identity(self) -> str:
         """A text that stays the same as long as the data does.
 
-        Kind, name, size in bytes and time of modification of a file; kind, name, number of files
-        and latest modification of a folder; kind and name of a link, since a renewed link leads
-        to the same archive.
+        Kind, name, size in bytes and time of modification in nanoseconds of a file; kind, name,
+        number of files, their size and their latest modification of a folder; kind and name of a
+        link, since a renewed link leads to the same archive.
         """
         if self.kind == 'link':
             return f'link {self.name}'
@@ -73,11 +74,13 @@ def locate(
     links: links_file.Links | None,
     selection: Iterable[int] | None = None,
 ) -> list[Source]:
-    """Finds each archive: extracted in `manual_dir`, else as a file there, else its link.
+    """Finds each archive: as a file in `manual_dir`, else extracted there, else its link.
 
     An extracted archive is a folder `sa_000020` with members in it, at any depth; a file is
-    `sa_000020.tar` (`.tar.gz` and `.tgz` are accepted too). An empty file counts only where its
-    archive is nowhere else, and a symbolic link that leads nowhere never does; a warning says so.
+    `sa_000020.tar` (`.tar.gz` and `.tgz` are accepted too). Where both are there, the file is read:
+    it has an end mark and a checksum, while a folder may be half extracted. An empty file counts
+    only where its archive is nowhere else, and a symbolic link that leads nowhere never does; a
+    warning says so.
     Whether links have expired is not asked here, since finished archives need none: see
     `links.check_expiry`.
 
@@ -121,34 +124,22 @@ def _present(manual_dir, listed: Container[int]) -> dict[int, tuple[str, str]]:
     for path in folder.iterdir():
         if match := _NAME.fullmatch(path.name):
             found.setdefault(int(match[1]), {})[match[2] or ''] = os.fspath(path)
-    present = {}
-    for number, places in found.items():
-        if '' in places and _has_members(places['']):
-            present[number] = ('folder', places[''])
-            if len(places) > 1:
-                logging.warning(
-                    '%s is read; remove it if it is not whole, since %s is there too.',
-                    places[''],
-                    os.path.basename(min(place for suffix, place in places.items() if suffix)),
-                )
-            continue
-        files = [
-            places[s] for s in SUFFIXES if s in places and not paths.open_path(places[s]).is_dir()
-        ]
-        if file := _choose(files, number in listed):
-            present[number] = ('file', file)
-    return present
+    chosen = {number: _choose(places, number in listed) for number, places in found.items()}
+    return {number: place for number, place in chosen.items() if place is not None}
 
 
-def _choose(files: list[str], is_listed: bool) -> str | None:
-    """The first of the files of an archive that may hold it; an empty one for want of any other."""
+def _choose(places: dict[str, str], is_listed: bool) -> tuple[str, str] | None:
+    """The place to read an archive from, by kind; an empty file for want of any other place."""
+    files = [places[s] for s in SUFFIXES if s in places and not paths.open_path(places[s]).is_dir()]
     defects = {file: _defect(file) for file in files}
-    usable = [file for file, defect in defects.items() if defect is None]
-    if not is_listed:
-        usable += [file for file, defect in defects.items() if defect == _EMPTY]
+    usable = [('file', file) for file, defect in defects.items() if defect is None]
+    if not usable and '' in places and _has_members(places['']):
+        usable = [('folder', places[''])]
+    if not usable and not is_listed:
+        usable = [('file', file) for file, defect in defects.items() if defect == _EMPTY]
     for file, defect in defects.items():
-        if defect is not None and file not in usable[:1]:
-            logging.warning('%s %s and is passed over.', file, defect)
+        if defect is not None and ('file', file) not in usable[:1]:
+            _log.warning('%s %s and is passed over.', file, defect)
     return usable[0] if usable else None
 
 

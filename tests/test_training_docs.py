@@ -9,11 +9,11 @@ MODULES = (
     'ops.prompts',
     'ops.transforms',
     'training.corrections',
-    'training.datasets',
+    'training.data.datasets',
+    'training.data.recipes',
     'training.losses',
     'training.metrics',
-    'training.model',
-    'training.recipes',
+    'training.sam.promptable',
 )
 
 
@@ -24,7 +24,7 @@ def test_examples_run(name):
     for other in ('ops.prompts', 'ops.transforms', 'training'):
         short = other.rpartition('.')[2]
         scope.setdefault(short, importlib.import_module(f'segment_anything_tfds.{other}'))
-    if name == 'training.model':
+    if name == 'training.sam.promptable':
         pytest.importorskip('keras_hub')
     found = doctest.testmod(module, extraglobs=scope)
     assert found.attempted > 0 and found.failed == 0

@@ -6,7 +6,7 @@ import hypothesis
 import hypothesis.strategies as st
 import pytest
 
-from segment_anything_tfds.source.remote import links_file
+from segment_anything_tfds.source.remote import links_file, redaction
 
 URL = 'https://cdn.example.com/m1/An{}.tar?ccb=10-5&oh=00_Secret{}&oe=65000000&_nc_sid=0fdd51'
 EXPIRY = datetime.datetime(2023, 9, 12, 6, 6, 56, tzinfo=datetime.timezone.utc)
@@ -211,22 +211,22 @@ def test_links_never_show_their_url():
         ("url: /m1/a.tar?oh=Secret (Caused by 'x')", "url: /m1/a.tar?… (Caused by 'x')"),
         ('https://u:Secret@example.com/a', 'https://…@example.com/a'),
         ('&oh=Secret&oe=Secret', '&oh=…'),
-        ('oh%3DSecret', 'oh%3D…'),
+        ('oh%3DSecret', 'oh=…'),
         ('no query here', 'no query here'),
     ],
 )
 def test_redact(text, redacted):
-    assert links_file.redact(text) == redacted
+    assert redaction.redact(text) == redacted
 
 
 @hypothesis.given(st.text(max_size=80), st.text(max_size=80))
 def test_redact_hides_links_in_any_text(before, after):
-    assert 'Secret' not in links_file.redact(f'{before} {URL.format(1, 1)} {after}')
+    assert 'Secret' not in redaction.redact(f'{before} {URL.format(1, 1)} {after}')
 
 
 @pytest.mark.parametrize('text', ['?' * 200_000, 'oe=' * 70_000, '://' * 70_000, '://a' * 50_000])
 def test_redact_takes_linear_time(text):
-    links_file.redact(text)
+    redaction.redact(text)
 
 
 @hypothesis.given(

@@ -10,7 +10,7 @@ from concurrent import futures
 
 from segment_anything_tfds.cli import terminal
 from segment_anything_tfds.source import meter
-from segment_anything_tfds.source.remote import downloader, links_file
+from segment_anything_tfds.source.remote import downloader, links_file, redaction
 
 _DENIED = (401, 403, 410)  # the other links are as old as this one
 
@@ -107,7 +107,7 @@ class Fleet:
             try:
                 outcome = self._work(link, on_bytes)
             except (OSError, ValueError) as error:
-                outcome = Outcome(link.name, 'failed', message=links_file.redact(str(error)))
+                outcome = Outcome(link.name, 'failed', message=redaction.redact(str(error)))
                 self._note(error, outcome)
             else:
                 self._unreachable = 0

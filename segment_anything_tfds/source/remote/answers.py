@@ -6,14 +6,13 @@ import dataclasses
 import datetime
 import email.utils
 import http.client
-import logging
 import re
 import ssl
 
 import requests
 import urllib3
 
-from segment_anything_tfds.source.remote import links_file
+from segment_anything_tfds.source.remote import links_file, redaction
 from segment_anything_tfds.source.remote.excerpt import excerpt
 
 NETWORK_ERRORS = (
@@ -116,7 +115,7 @@ def describe(response) -> tuple[Remote, int | None]:
         match = _CONTENT_RANGE.fullmatch(headers.get('Content-Range', '').strip())
         size = _digits(match[2]) if match else None
         start = _digits(match[1]) if match else None
-    return Remote(size, headers.get('ETag'), headers.get('Last-Modified')), start
+    return Remote(size, _tag(headers.get('ETag')), _tag(headers.get('Last-Modified'))), start
 
 
 def check(response, url: str) -> Failure | None:
@@ -162,7 +161,7 @@ def network_failure(error: Exception, read_timeout: float) -> Failure:
         got = f'no byte for {read_timeout:g} s'
     else:
         systems = (cause.strerror for cause in chain if isinstance(cause, OSError))
-        reason = next((links_file.redact(text) for text in systems if isinstance(text, str)), None)
+        reason = next((redaction.redact(text) for text in systems if isinstance(text, str)), None)
         got = f'a broken connection ({reason or type(chain[-1]).__name__})'
     return Failure('unreachable', got, _TRY_LATER, transient=True)
 
@@ -178,16 +177,9 @@ def changed(old: Remote, new: Remote) -> Failure:
     return Failure('changed', got, 'It changed on the server: start again from its first byte.')
 
 
-def hide_queries():
-    """Has `urllib3`, which logs every request at level DEBUG, leave out the queries."""
-    logger = logging.getLogger('urllib3.connectionpool')
-    if _redact_record not in logger.filters:
-        logger.addFilter(_redact_record)
-
-
-def _redact_record(record: logging.LogRecord) -> bool:
-    record.msg, record.args = links_file.redact(record.getMessage()), None
-    return True
+def _tag(value: str | None) -> str | None:
+    """A tag as the server spells it; none that holds the link's secrets, since it is written."""
+    return value if value is None or redaction.redact(value) == value else None
 
 
 def _page(text: str) -> Failure:

@@ -16,7 +16,7 @@ import pathlib
 from collections.abc import Callable
 
 from segment_anything_tfds.source.archive import tar_stream
-from segment_anything_tfds.source.remote import fetch, links_file
+from segment_anything_tfds.source.remote import fetch, links_file, redaction
 from segment_anything_tfds.source.remote.control import Pace, Stop
 
 __all__ = ['Done', 'Pace', 'Stop', 'download', 'final_path', 'part_size']
@@ -188,9 +188,12 @@ class _Download:
 
     def _check_start(self, data: bytes) -> None:
         if not data.startswith(_GZIP) and not tar_stream.is_header(data[: tar_stream.BLOCK]):
+            shown = redaction.redact(data[: tar_stream.BLOCK].decode('latin-1')).encode(
+                'latin-1', 'replace'
+            )[:16]
             raise fetch.FetchError(
                 f'`download.download`: expected a tar, plain or gzip, behind the link of '
-                f'{self._link.name}; got bytes that begin {data[:16]!r}. {links_file.HOW_TO_GET}',
+                f'{self._link.name}; got bytes that begin {shown!r}. {links_file.HOW_TO_GET}',
                 'web_page',
             )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from segment_anything_tfds.source.remote import links_file
+from segment_anything_tfds.source.remote import redaction
 
 LENGTH = 200
 
@@ -16,6 +16,6 @@ def excerpt(body: bytes) -> str:
     text = re.sub(r'(?is)<(script|style)\b.*?(</\1>|$)', ' ', text)
     text = re.sub(r'(?s)<!--.*?(-->|$)', ' ', text)
     text = html.unescape(re.sub(r'<[^>]*(>|$)', ' ', text))
-    text = ''.join(letter if letter.isprintable() else ' ' for letter in links_file.redact(text))
+    text = ''.join(letter if letter.isprintable() else ' ' for letter in redaction.redact(text))
     text = ' '.join(text.split())
     return text if len(text) <= LENGTH else text[: LENGTH - 1] + '…'

@@ -12,7 +12,7 @@ import time
 
 import requests
 
-from segment_anything_tfds.source.remote import answers
+from segment_anything_tfds.source.remote import answers, redaction
 from segment_anything_tfds.source.remote.answers import Failure, FetchError, Remote
 from segment_anything_tfds.source.remote.patience import Patience
 
@@ -268,7 +268,14 @@ def _ask(session, method: str, url: str, patience: Patience) -> Remote | Failure
 
 
 def _get(session, method: str, url: str, headers: dict, patience: Patience):
-    answers.hide_queries()
+    redaction.guard_loggers()
+    redaction.remember(url)
     times = (patience.connect_timeout, patience.read_timeout)
-    options = {'stream': True, 'timeout': times, 'allow_redirects': True}
+    hooks = {'response': _remember_redirect}
+    options = {'stream': True, 'timeout': times, 'allow_redirects': True, 'hooks': hooks}
     return session.request(method, url, headers=headers, **options)
+
+
+def _remember_redirect(response, **kwargs) -> None:
+    """Remembers where a redirect leads, which may be signed too, before it is followed."""
+    redaction.remember(response.headers.get('Location', ''))

@@ -15,6 +15,7 @@ from collections.abc import Iterable
 
 from segment_anything_tfds.source import selection
 from segment_anything_tfds.source.archive import paths
+from segment_anything_tfds.source.remote.redaction import redact
 
 FILE_NAME = 'segment_anything_links.txt'
 HOMEPAGE = 'https://ai.meta.com/datasets/segment-anything-downloads/'
@@ -28,6 +29,8 @@ _FILE = re.compile(r'[A-Za-z0-9_-]{1,60}(\.[A-Za-z0-9]{1,4}){1,2}')
 _HEADERS = ('file_name', 'filename', 'file', 'name')
 _MAX_BYTES = 16 * 1024**2
 _MAX_PROBLEMS = 20
+
+__all__ = ['ExpiredLinksError', 'Link', 'Links', 'check_expiry', 'parse', 'read', 'redact']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,18 +146,6 @@ def parse(text: str, path: str = FILE_NAME) -> Links:
     if problems or not archives:
         _raise_problems(text, problems, len(ignored), path)
     return Links(dict(sorted(archives.items())), tuple(ignored), path)
-
-
-def redact(text: str) -> str:
-    """Replaces the query of every URL in a text, whole or relative, by `…`.
-
-    Example:
-      >>> redact('403 for url: https://example.com/a.tar?oh=00_AfB&oe=65000000')
-      '403 for url: https://example.com/a.tar?…'
-    """
-    text = re.sub(r'://[^/\s@\'"<>]+@', '://…@', text)
-    text = re.sub(r'\?[^\s\'"<>]+', '?…', text)
-    return re.sub(r'\b(ccb|oh|oe|_nc_\w+)(=|%3[Dd])[^\s\'"<>]+', r'\1\2…', text)
 
 
 def check_expiry(

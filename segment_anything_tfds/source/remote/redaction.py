@@ -1,0 +1,114 @@
+"""Keeps the queries of signed links out of everything that is shown, logged or written.
+
+Whoever has a signed link can download, so its query is a secret. A text may hold it in two ways:
+as a URL, which a pattern finds; or in parts, as where a server repeats the signature alone or
+escapes what it repeats. The parts of every link that is asked for are therefore remembered, and
+found in any text, however it is escaped.
+"""
+
+from __future__ import annotations
+
+import html
+import logging
+import re
+import string
+import traceback
+import urllib.parse
+from collections.abc import Iterator
+
+_PIECE = 12  # letters of a secret, in a row, that are taken for it
+_SHORTEST = 4  # shorter values, such as `1`, stand in every text
+_ROUNDS = 16  # escapes inside escapes
+_ESCAPE = re.compile(r'\\u00([0-9a-fA-F]{2})|\\x([0-9a-fA-F]{2})')
+_LIBRARIES = ('requests', 'urllib3')
+_LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+_FAMILIAR = re.compile(r'\b(ccb|oh|oe|_nc_\w+)(=|%3[Dd])[^\s\'"<>]+')
+
+_pieces: set[str] = set()  # of values of at least `_PIECE` letters
+_words: set[str] = set()  # shorter values
+
+
+def remember(url: str) -> None:
+    """Has `redact` know the parts of a signed URL, in this process.
+
+    What its host and path hold too, such as the archive's name, is no secret.
+    """
+    try:
+        parts = urllib.parse.urlsplit(url)
+        values = [value for _, value in urllib.parse.parse_qsl(parts.query)]
+        values += [parts.username or '', parts.password or '']
+    except ValueError:  # no URL: nothing will be asked for
+        return
+    values += urllib.parse.unquote(parts.query).split('&')
+    known = f'{parts.netloc.rpartition("@")[2]} {parts.path}'.translate(_LOWER)
+    for value in {value.translate(_LOWER) for value in values}:
+        pieces = {value[at : at + _PIECE] for at in range(len(value) - _PIECE + 1)}
+        _pieces.update(piece for piece in pieces if piece not in known)
+        if _SHORTEST <= len(value) < _PIECE and value not in known:
+            _words.add(value)
+
+
+def redact(text: str) -> str:
+    """Replaces the query of every URL in a text, and the parts of all that were asked for, by `…`.
+
+    Where a query is found only once escapes are undone, the whole text is given without them.
+
+    Example:
+      >>> redact('403 for url: https://example.com/a.tar?oh=00_AfB&oe=65000000')
+      '403 for url: https://example.com/a.tar?…'
+      >>> redact('a.tar%3Foh%3D00_AfB is not known')
+      'a.tar?… is not known'
+    """
+    plain = _unescape(text)
+    hidden = _hide(plain)
+    return _hide(text) if hidden == plain else hidden
+
+
+def guard_loggers() -> None:
+    """Has the loggers of `requests` and `urllib3`, which know URLs, redact what they log."""
+    for name in list(logging.root.manager.loggerDict):
+        if name.partition('.')[0] in _LIBRARIES:
+            logger = logging.getLogger(name)
+            if _redact_record not in logger.filters:
+                logger.addFilter(_redact_record)
+
+
+def _redact_record(record: logging.LogRecord) -> bool:
+    record.msg, record.args = redact(record.getMessage()), None
+    if record.exc_info:  # as text, since the exception's own could not be changed
+        lines = traceback.format_exception(*record.exc_info)
+        record.exc_text, record.exc_info = redact(''.join(lines).rstrip()), None
+    return True
+
+
+def _unescape(text: str) -> str:
+    """Undoes escapes of URLs, HTML and JSON, also of several layers."""
+    for _ in range(_ROUNDS):
+        before = text
+        text = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+        text = html.unescape(urllib.parse.unquote(text))
+        if text == before:
+            break
+    return text
+
+
+def _hide(text: str) -> str:
+    text = re.sub(r'://[^/\s@\'"<>]+@', '://…@', text)
+    text = re.sub(r'\?[^\s\'"<>]+', '?…', text)
+    text = _FAMILIAR.sub(r'\1\2…', text)
+    return ''.join(_without_parts(text))
+
+
+def _without_parts(text: str) -> Iterator[str]:
+    """The text, with an ellipsis for each stretch that a remembered secret holds too."""
+    low = text.translate(_LOWER)
+    secret = bytearray(len(text))  # 1 where a letter is part of one
+    for at in range(len(text) - _PIECE + 1):
+        if low[at : at + _PIECE] in _pieces:
+            secret[at : at + _PIECE] = b'\1' * _PIECE
+    for word in (r'[0-9a-z]+', r'\w[\w.~-]*\w'):
+        for match in re.finditer(word, low):
+            if match[0] in _words:
+                secret[match.start() : match.end()] = b'\1' * len(match[0])
+    for match in re.finditer(b'\0+|\1+', bytes(secret)):
+        yield '…' if secret[match.start()] else text[match.start() : match.end()]

@@ -127,3 +127,25 @@ def _place(content, target_size, placement, flip) -> np.ndarray:
     y, x, height, width = placement
     result[y : y + height, x : x + width] = content[:, ::-1] if flip else content
     return result
+
+
+def hierarchy(masks, containment=0.9, max_ratio=0.9):
+    """Parents and depth of drawn masks [N, H, W], one pair after another."""
+    masks = np.asarray(masks, bool)
+    areas = [int(mask.sum()) for mask in masks]
+    parents, depth = [], []
+    for a, mask in enumerate(masks):
+        best = -1
+        for b, other in enumerate(masks):
+            if a == b or not areas[a] or not areas[a] < max_ratio * areas[b]:
+                continue
+            inside = (mask & other).sum() / areas[a] >= containment
+            if inside and (best < 0 or areas[b] < areas[best]):
+                best = b
+        parents.append(best)
+    for parent in parents:
+        steps = 0
+        while parent >= 0:
+            steps, parent = steps + 1, parents[parent]
+        depth.append(steps)
+    return parents, depth

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segment_anything_tfds.source.record.rle import spans as spans_lib
-from segment_anything_tfds.source.record.rle import strings
+from segment_anything_tfds.source.record.rle import arguments, strings
 
 
+@arguments.takes_segmentation
 def decode(counts: Sequence[bytes | str], size: Sequence[int]) -> np.ndarray:
     """Masks, uint8 [N, H, W] of 0 and 1, row-major; equal to pycocotools' `decode`.
 
@@ -25,10 +25,11 @@ def decode(counts: Sequence[bytes | str], size: Sequence[int]) -> np.ndarray:
       >>> decode([b'22'], (2, 2)).tolist()
       [[[0, 1], [0, 1]]]
     """
-    size = spans_lib.check_size('decode', 'size', size, len(counts))
+    size = arguments.check_size('decode', 'size', size, len(counts))
     return _draw('decode', counts, size, size)
 
 
+@arguments.takes_segmentation
 def decode_resized(
     counts: Sequence[bytes | str], size: Sequence[int], target_size: Sequence[int]
 ) -> np.ndarray:
@@ -52,8 +53,8 @@ def decode_resized(
       >>> decode_resized([b'08'], (2, 4), (1, 2)).tolist()
       [[[1, 1]]]
     """
-    size = spans_lib.check_size('decode_resized', 'size', size)
-    target_size = spans_lib.check_size('decode_resized', 'target_size', target_size, len(counts))
+    size = arguments.check_size('decode_resized', 'size', size)
+    target_size = arguments.check_size('decode_resized', 'target_size', target_size, len(counts))
     return _draw('decode_resized', counts, size, target_size)
 
 
@@ -86,7 +87,7 @@ def _draw(
     where: str, counts: Sequence, size: tuple[int, int], target_size: tuple[int, int]
 ) -> np.ndarray:
     """Masks uint8 [N, h, w]: the runs are mapped onto the target grid, then painted there."""
-    runs = spans_lib.read_runs(where, counts, size[0] * size[1])
+    runs = arguments.read_runs(where, counts, size[0] * size[1])
     height, width = target_size[0], min(size[1], target_size[1])
     masks = np.zeros((len(counts), height, width), np.uint8)
     for n, (start, stop) in enumerate(zip(runs.splits[:-1], runs.splits[1:], strict=True)):

@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segment_anything_tfds.source.record.rle import arguments
 from segment_anything_tfds.source.record.rle import spans as spans_lib
 
 
@@ -50,6 +51,7 @@ class Cleaned(NamedTuple):
     changed: np.ndarray
 
 
+@arguments.takes_segmentation
 def connected_components(
     counts: Sequence[bytes | str], size: Sequence[int], *, connectivity: int = 8
 ) -> Components:
@@ -87,6 +89,7 @@ def connected_components(
     return Components(found, pieces.owners[heads], areas)
 
 
+@arguments.takes_segmentation
 def remove_small_regions(
     counts: Sequence[bytes | str],
     size: Sequence[int],

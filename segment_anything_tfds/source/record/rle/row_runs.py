@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segment_anything_tfds.source.record.rle import arguments
 from segment_anything_tfds.source.record.rle import spans as spans_lib
 
 _PORTION = 1 << 21  # changes that are sorted together: some 100 MB
@@ -41,6 +42,7 @@ class RowRuns(NamedTuple):
     runs: np.ndarray
 
 
+@arguments.takes_segmentation
 def to_row_runs(
     counts: Sequence[bytes | str], size: Sequence[int], *, crop: bool = True
 ) -> list[RowRuns]:
@@ -98,7 +100,7 @@ def from_row_runs(crops: Sequence[RowRuns | tuple], size: Sequence[int]) -> list
       >>> from_row_runs([(2, 0, 1, 2, [0, 2])], (2, 3))
       [b'42']
     """
-    height, width = spans_lib.check_size('from_row_runs', 'size', size)
+    height, width = arguments.check_size('from_row_runs', 'size', size)
     crops = [RowRuns(*crop) for crop in crops]
     arrays = [_check_crop(n, crop, height, width) for n, crop in enumerate(crops)]
     boxes = np.array([crop[:4] for crop in crops], np.int64).reshape(-1, 4)
@@ -114,24 +116,8 @@ def from_row_runs(crops: Sequence[RowRuns | tuple], size: Sequence[int]) -> list
 
 def _crops(spans: spans_lib.Spans) -> np.ndarray:
     """Left, top, width, height int64 [N, 4] of the smallest boxes; zeros for empty masks."""
-    boxes = bounds(spans)
+    boxes = spans_lib.corners(spans)
     boxes[:, 2:] -= boxes[:, :2]
-    return boxes
-
-
-def bounds(spans: spans_lib.Spans) -> np.ndarray:
-    """First x and y, and the x and y after the last, int64 [N, 4]; zeros for empty masks."""
-    x0, y0 = np.divmod(spans.starts, spans.height)
-    x1, y1 = np.divmod(spans.ends - 1, spans.height)
-    y0, y1 = np.where(x0 < x1, 0, y0), np.where(x0 < x1, spans.height - 1, y1)
-    cuts = np.searchsorted(spans.owners, np.arange(spans.num_masks + 1))
-    filled = np.flatnonzero(cuts[1:] > cuts[:-1])
-    boxes = np.zeros((spans.num_masks, 4), np.int64)
-    for place, (values, reduce) in enumerate(
-        ((x0, np.minimum), (y0, np.minimum), (x1, np.maximum), (y1, np.maximum))
-    ):
-        if filled.size:
-            boxes[filled, place] = reduce.reduceat(values, cuts[filled]) + (place > 1)
     return boxes
 
 
@@ -158,22 +144,12 @@ def _changes_across(
     starts, ends = merged[0::2], merged[1::2]
     owners = starts // stride
     totals = np.bincount(owners, ends - starts, minlength=len(lengths)).astype(np.int64)
-    for first, last in _portions(totals):
+    for first, last in spans_lib.portions(totals, _PORTION):
         chosen = slice(*np.searchsorted(owners, [first, last]))
         positions, origins = spans_lib.expand(starts[chosen], ends[chosen])
         owner = owners[chosen][origins]
         line, place = np.divmod(positions - owner * stride, np.maximum(lengths[owner], 1))
         yield first, last, owner - first, line, place
-
-
-def _portions(totals: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Cuts masks into groups of at most `_PORTION` changes, or of one mask."""
-    first = 0
-    while first < len(totals):
-        room = np.searchsorted(np.cumsum(totals[first:]), _PORTION, 'right')
-        last = first + max(int(room), 1)
-        yield first, min(last, len(totals))
-        first = last
 
 
 def _sort_and_cancel(owners: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What the operations on RLE share: checked arguments, and the runs of ones as spans.
+"""What the operations on RLE share: the runs of ones of all masks, as spans.
 
 Pixel (x, y) of a mask has the position `x * height + y`; a run of ones is the span of positions
 [start, end). Masks of one call have one size, so the spans of all masks are three flat arrays:
@@ -12,14 +12,12 @@ Pixel (x, y) of a mask has the position `x * height + y`; a run of ones is the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from segment_anything_tfds.source.record.rle import strings
-
-MAX_PIXELS = 2**31 - 1
+from segment_anything_tfds.source.record.rle import arguments, strings
 
 
 class Spans(NamedTuple):
@@ -48,8 +46,8 @@ class Spans(NamedTuple):
 
 def read(where: str, counts: Sequence[bytes | str], size: Sequence[int]) -> Spans:
     """Reads and checks masks; `where` is the public function that errors name."""
-    height, width = check_size(where, 'size', size)
-    runs = read_runs(where, counts, height * width)
+    height, width = arguments.check_size(where, 'size', size)
+    runs = arguments.read_runs(where, counts, height * width)
     sizes = np.diff(runs.splits)
     owners = np.repeat(np.arange(len(sizes)), sizes)
     ends = np.cumsum(runs.lengths) - owners * (height * width)
@@ -66,6 +64,22 @@ def merge(owners: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.
         return owners, starts, ends
     is_first, is_last = np.append(True, ~touch), np.append(~touch, True)
     return owners[is_first], starts[is_first], ends[is_last]
+
+
+def corners(spans: Spans) -> np.ndarray:
+    """First x and y, and the x and y after the last, int64 [N, 4]; zeros for empty masks."""
+    x0, y0 = np.divmod(spans.starts, spans.height)
+    x1, y1 = np.divmod(spans.ends - 1, spans.height)
+    y0, y1 = np.where(x0 < x1, 0, y0), np.where(x0 < x1, spans.height - 1, y1)
+    cuts = np.searchsorted(spans.owners, np.arange(spans.num_masks + 1))
+    filled = np.flatnonzero(cuts[1:] > cuts[:-1])
+    boxes = np.zeros((spans.num_masks, 4), np.int64)
+    for place, (values, reduce) in enumerate(
+        ((x0, np.minimum), (y0, np.minimum), (x1, np.maximum), (y1, np.maximum))
+    ):
+        if filled.size:
+            boxes[filled, place] = reduce.reduceat(values, cuts[filled]) + (place > 1)
+    return boxes
 
 
 def invert(spans: Spans) -> Spans:
@@ -140,47 +154,12 @@ def expand(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return np.arange(len(origins)) + (starts - before)[origins], origins
 
 
-def read_runs(where: str, counts: Sequence[bytes | str], num_pixels: int | None = None):
-    """Run lengths of `counts`; `ValueError` for a string that is malformed or not `num_pixels`."""
-    if isinstance(counts, (bytes, str)):
-        raise ValueError(
-            f'`coco_rle.{where}`: expected `counts` to be a sequence of strings; got {counts!r}. '
-            'Put one string into a list.'
-        )
-    texts = [text.encode() if isinstance(text, str) else text for text in counts]
-    runs = strings.parse(texts)
-    if runs.problems:
-        index = min(runs.problems)
-        shown = texts[index] if len(texts[index]) <= 60 else texts[index][:57] + b'...'
-        raise ValueError(
-            f'`coco_rle.{where}`: expected `counts` to be compressed COCO RLE; `counts[{index}]`: '
-            f'{strings.PROBLEMS[runs.problems[index]]}; got {shown!r}.'
-        )
-    wrong = np.flatnonzero(runs.sums()[0] != num_pixels) if num_pixels is not None else ()
-    if len(wrong):
-        raise ValueError(
-            f'`coco_rle.{where}`: expected runs that sum to {num_pixels}, height x width, in '
-            f'`counts[{wrong[0]}]`; got {runs.sums()[0][wrong[0]]}. Pass the size that the '
-            'segmentation states.'
-        )
-    return runs
-
-
-def check_size(where: str, name: str, size: Sequence[int], num_drawn: int = 1) -> tuple[int, int]:
-    """Height and width as ints; `num_drawn` masks of this size must fit `MAX_PIXELS`."""
-    array = np.asarray(size)
-    if array.ndim == 2 and array.shape[1] == 2 and (array == array[:1]).all():
-        array = array[0] if len(array) else np.array([1, 1])
-    if array.shape != (2,) or array.dtype.kind not in 'iu':
-        raise ValueError(
-            f'`coco_rle.{where}`: expected `{name}` to be two integers [height, width]; got '
-            f'{np.asarray(size).tolist()}.'
-        )
-    height, width = map(int, array)
-    if min(height, width) < 1 or height * width * max(num_drawn, 1) > MAX_PIXELS:
-        raise ValueError(
-            f'`coco_rle.{where}`: expected `{name}` of at least 1 x 1 and at most {MAX_PIXELS} '
-            f'pixels for all masks together; got {height} x {width} for {num_drawn} masks. Decode '
-            'fewer masks at once, or at a smaller size.'
-        )
-    return height, width
+def portions(sizes: np.ndarray, limit: int) -> Iterator[tuple[int, int]]:
+    """Cuts items into groups [first, last) whose sizes sum to at most `limit`, or of one item."""
+    ends = np.cumsum(sizes)
+    first = 0
+    while first < len(sizes):
+        room = np.searchsorted(ends, ends[first] - sizes[first] + limit, 'right')
+        last = max(int(room), first + 1)
+        yield first, last
+        first = last

@@ -26,6 +26,9 @@ IMAGE_LIMIT = 64 << 20  # bytes; SA-1B's largest images are near 5 MB
 RECORD_LIMIT = 64 << 20  # bytes; records are 63 KB on average
 SPOOL_BUDGET = 64 << 20  # bytes of halves that wait in memory
 
+# Halves of pairs in the order of the archive, each with a function that reads it.
+Members = Iterator[tuple[Half, Callable[[], bytes]]]
+
 
 @dataclasses.dataclass(frozen=True)
 class Pair:
@@ -94,10 +97,9 @@ class ArchiveReader:
                 f'{self._source!r}. Open the archive again.'
             )
         self._begun = True
-        members = self._folder() if self._source.kind == 'folder' else self._tar()
         error = None
         try:
-            for half, read in members:
+            for half, read in self._members():
                 yield from self._pair(half, read)
         except chunks.StreamError as fault:
             at = self._stream and self._stream.current
@@ -111,9 +113,12 @@ class ArchiveReader:
         if error is not None:
             raise DataError([error])
 
+    def _members(self) -> Members:
+        return self._folder() if self._source.kind == 'folder' else self._tar()
+
     def _pair(self, half: Half, read: Callable[[], bytes]) -> Iterator[Pair]:
-        """Reads one half, if it is fit to be read; gives the pair, if that makes it whole."""
-        key, other = (half.stem, half.kind), (half.stem, half.other)
+        """Takes one half, if it is fit to be read; gives the pair, if that makes it whole."""
+        key = (half.stem, half.kind)
         if key in self._names:
             return self._fault(
                 'member_duplicate',
@@ -131,14 +136,21 @@ class ArchiveReader:
                 'It was not read.',
                 half.name,
             )
+        yield from self._match(half, read)
+
+    def _match(self, half: Half, read: Callable[[], bytes]) -> Iterator[Pair]:
+        """Keeps a half until its other half comes; then gives the pair."""
         data = read()
-        if other not in self._waiting:
-            self._waiting.put(key, data)
+        if (half.stem, half.other) not in self._waiting:
+            self._waiting.put((half.stem, half.kind), data)
             return
         self.pairs += 1
-        found = {key: data, other: self._waiting.pop(other)}
-        image, record = (half.stem, 'image'), (half.stem, 'record')
-        yield Pair(half.stem, self._names[image], found[image], self._names[record], found[record])
+        yield self._make_pair(half, data, self._waiting.pop((half.stem, half.other)))
+
+    def _make_pair(self, half: Half, data: bytes, other: bytes) -> Pair:
+        image, record = (data, other) if half.kind == 'image' else (other, data)
+        names = [self._names[half.stem, kind] for kind in ('image', 'record')]
+        return Pair(half.stem, names[0], image, names[1], record)
 
     def _fault(self, reason: str, detail: str, member: str | None = None):
         self.faults += 1
@@ -164,6 +176,15 @@ class ArchiveReader:
             f'{f" (passed over: {passed})" if passed else ""}. Download the archive again.',
         )
 
+    def _open(self):
+        """The bytes of the archive as it is stored, as an object with `read` and `close`."""
+        if self._source.kind != 'link':
+            path = paths.open_path(self._source.location)
+            return open(path, 'rb', 0) if isinstance(path, pathlib.Path) else path.open('rb')
+        from segment_anything_tfds.source.remote import fetch  # slow to import: only for links
+
+        return fetch.open_stream(self._source.location, name=self._source.name)
+
     def _half(self, name: str, kind: str, size: int) -> Half | None:
         """The half of a pair that a member is; `None` for what is passed over, and counted."""
         found = halves.classify(name, kind, size)
@@ -186,11 +207,11 @@ class ArchiveReader:
         if self._on_bytes is not None and read:
             self._on_bytes(read)
 
-    def _tar(self) -> Iterator[tuple[Half, Callable[[], bytes]]]:
+    def _tar(self) -> Members:
         digest = chunks.Digest() if self._want_digest else None
-        self._raw = chunks.Counted(_open(self._source), digest)
+        self._raw = chunks.Counted(self._open(), digest)
         self._background = chunks.Background(self._raw.contents())
-        self._stream = tar_stream.TarStream(self._counted())
+        self._stream = tar_stream.TarStream(tar_stream.Cursor(self._counted()))
         try:
             halves.check_start(self._stream.cursor.peek(tar_stream.BLOCK))
             for member in self._stream:
@@ -213,7 +234,7 @@ class ArchiveReader:
             self._count()
             yield chunk
 
-    def _folder(self) -> Iterator[tuple[Half, Callable[[], bytes]]]:
+    def _folder(self) -> Members:
         found = []
         for name, kind, size, _, path in paths.walk(self._source.location):
             half = self._half(name, kind, size)
@@ -228,17 +249,6 @@ class ArchiveReader:
         if self._on_bytes is not None:
             self._on_bytes(len(data))
         return data
-
-
-def _open(source: Source):
-    """The bytes of an archive as it is stored, as an object with `read` and `close`."""
-    if source.kind != 'link':
-        path = paths.open_path(source.location)
-        local = isinstance(path, pathlib.Path)
-        return open(path, 'rb', buffering=0) if local else path.open('rb')
-    from segment_anything_tfds.source.remote import fetch  # slow to import, and files do without
-
-    return fetch.open_stream(source.location, name=source.name)
 
 
 def open_archive(

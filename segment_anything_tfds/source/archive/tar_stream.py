@@ -86,8 +86,8 @@ class Cursor:
 class TarStream:
     """Iterates over members; `read` gives the contents of the one it stands at."""
 
-    def __init__(self, chunks: Iterator[bytes]):
-        self.cursor = Cursor(chunks)
+    def __init__(self, cursor: Cursor):
+        self.cursor = cursor
         self.current: str | None = None  # name of the member where reading stands
         self._left = 0  # bytes of contents and padding before the next header
 

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 from segment_anything_tfds import training
-from segment_anything_tfds.training.sam import promptable
 
 pytest.importorskip('keras_hub')
 
@@ -47,9 +46,7 @@ def _without(inputs, *names):
 
 def _kerashub(segmenter, inputs, b, k):
     """What KerasHub's own layers give for one object, one prompt kind at a time."""
-    image = (inputs['image'][b : b + 1] - np.float32(promptable.PIXEL_MEAN)) / np.float32(
-        promptable.PIXEL_STD
-    )
+    image = inputs['image'][b : b + 1] / np.float32(255)  # its encoder normalises
     backbone = segmenter.backbone
     prompts = {
         'points': inputs['point_coords'][b, k][None],
@@ -89,6 +86,18 @@ def test_equals_kerashub_object_by_object(segmenter, left_out):
             masks, iou_pred = _kerashub(segmenter, inputs, b, k)
             np.testing.assert_allclose(outputs['masks'][b, k], masks, atol=2e-4)
             np.testing.assert_allclose(outputs['iou_pred'][b, k], iou_pred, atol=2e-4)
+
+
+def test_numbers_that_normalise_twice_are_told_of(segmenter, tmp_path):
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    with pytest.warns(UserWarning, match=r'normalised twice.*PromptableSegmenter\(model.backbone'):
+        old = training.PromptableSegmenter(segmenter, pixel_mean=mean, pixel_std=std)
+    old.save(tmp_path / 'old.keras')
+    with pytest.warns(UserWarning, match='goes on as it was trained'):
+        again = keras.saving.load_model(tmp_path / 'old.keras')
+    inputs = _inputs()
+    encoded = segmenter.backbone.image_encoder((inputs['image'] - np.float32(mean)) / std)
+    np.testing.assert_allclose(again.encode(inputs['image']), encoded, atol=1e-5)
 
 
 def test_a_prompt_that_is_absent_changes_nothing(segmenter):
@@ -331,5 +340,7 @@ def test_small_sam_checks_its_size():
         training.small_sam(100)
     with pytest.raises(ValueError, match=r'small_sam: expected `image_size` .*got 64\.0'):
         training.small_sam(64.0)
+    with pytest.raises(ValueError, match=r'small_sam: expected `hidden_size` .*got 24'):
+        training.small_sam(64, hidden_size=24)
     small = training.small_sam(np.int64(32), hidden_size=16, num_layers=1)
     assert small.backbone.image_encoder.output_shape == (None, 2, 2, 16)

@@ -57,6 +57,7 @@ def test_static_shapes_and_dtypes(dataset):
         'has_mask_input': ((4, 6), tf.float32),
         'area': ((4, 6), tf.int32),
         'image_id': ((4,), tf.int64),
+        'content_size': ((4, 2), tf.int32),
     }
     assert {key: (tuple(spec.shape), spec.dtype) for key, spec in inputs.items()} == expected
     assert (tuple(masks.shape), masks.dtype) == ((4, 6, 64, 64), tf.uint8)

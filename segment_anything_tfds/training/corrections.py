@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 
-def sample_correction(truth, predicted, *, seed):
+def sample_correction(truth, predicted, *, seed, inside=None):
     """A click drawn uniformly from the error region: SAM's training (Kirillov et al. 2023, app. A).
 
     A missed pixel gives a foreground click, a wrongly covered one a background click. Where the
@@ -23,6 +23,7 @@ def sample_correction(truth, predicted, *, seed):
       truth: [..., H, W], above 0.5 where the object is.
       predicted: logits [..., H, W], above 0 where the object is thought to be.
       seed: int [2], stateless (TensorFlow backend), or a `keras.random.SeedGenerator`.
+      inside: bool [..., H, W], pixels of the image; the others are padding, which nobody clicks.
 
     Returns:
       `(point, label)`: float32 [..., 2] (x, y) and int32 [...].
@@ -36,10 +37,11 @@ def sample_correction(truth, predicted, *, seed):
       >>> ops.convert_to_numpy(label).tolist()
       [1, 1, 1]
     """
-    missed, wrong = _errors('sample_correction', truth, predicted)
+    missed, wrong = _errors('sample_correction', truth, predicted, inside)
     region = ops.logical_or(missed, wrong)
     perfect = ops.logical_not(ops.any(region, axis=(-2, -1), keepdims=True))
-    region = ops.logical_or(region, ops.logical_and(perfect, truth <= 0.5))
+    background = truth <= 0.5 if inside is None else ops.logical_and(inside, truth <= 0.5)
+    region = ops.logical_or(region, ops.logical_and(perfect, background))
     flat = ops.cast(_flatten(region), 'int32')
     ranks = ops.cumsum(flat, axis=-1)
     count = ranks[..., -1]
@@ -52,7 +54,7 @@ def sample_correction(truth, predicted, *, seed):
     return _point(index, truth.shape[-1]), ops.where(count > 0, label, -1)
 
 
-def correction_center(truth, predicted):
+def correction_center(truth, predicted, *, inside=None):
     """The click furthest inside the largest error: the evaluation protocol of RITM, SAM and SAM 2.
 
     Of the missed and the wrong region the one with the pixel furthest from its edge is clicked
@@ -62,6 +64,7 @@ def correction_center(truth, predicted):
     Args:
       truth: [..., H, W], above 0.5 where the object is.
       predicted: logits [..., H, W], above 0 where the object is thought to be.
+      inside: bool [..., H, W], pixels of the image; the others are padding, which nobody clicks.
 
     Returns:
       `(point, label)`: float32 [..., 2] (x, y) and int32 [...].
@@ -75,7 +78,7 @@ def correction_center(truth, predicted):
       >>> ops.convert_to_numpy(point).tolist(), int(label)
       ([2.0, 2.0], 1)
     """
-    missed, wrong = _errors('correction_center', truth, predicted)
+    missed, wrong = _errors('correction_center', truth, predicted, inside)
     inside_missed = _flatten(squared_distance(missed))
     inside_wrong = _flatten(squared_distance(wrong))
     depth_missed, depth_wrong = ops.max(inside_missed, axis=-1), ops.max(inside_wrong, axis=-1)
@@ -137,7 +140,7 @@ def _running_max(x):
     return x
 
 
-def _errors(where, truth, predicted):
+def _errors(where, truth, predicted, inside):
     if tuple(truth.shape) != tuple(predicted.shape):
         raise ValueError(
             f'corrections.{where}: expected `predicted` of the shape of `truth`, '
@@ -145,7 +148,10 @@ def _errors(where, truth, predicted):
         )
     object_, guess = ops.cast(truth, 'float32') > 0.5, predicted > 0
     missed = ops.logical_and(object_, ops.logical_not(guess))
-    return missed, ops.logical_and(ops.logical_not(object_), guess)
+    wrong = ops.logical_and(ops.logical_not(object_), guess)
+    if inside is None:
+        return missed, wrong
+    return ops.logical_and(missed, inside), ops.logical_and(wrong, inside)
 
 
 def _uniform(shape, seed):

@@ -246,19 +246,24 @@ def _judge(model, inputs, masks, clicks):
     from segment_anything_tfds.training import corrections, losses, metrics
 
     truth = ops.cast(masks, 'float32')
-    embeddings = model.encode(inputs['image'])
+    embeddings = model.encode(inputs['image'], inputs.get('content_size'))
     labels = inputs['point_labels'][..., :1]
     nothing = {
         'image': inputs['image'],
         'point_coords': ops.zeros_like(inputs['point_coords'][..., :1, :]),
         'point_labels': -ops.ones_like(labels),
     }
+    if 'content_size' in inputs:
+        nothing['content_size'] = inputs['content_size']
     box = {name: inputs[name] for name in ('boxes_xyxy', 'has_box')}
     outputs = model.decode(embeddings, {**nothing, **box})
-    yield 'box', losses.mask_iou(truth, metrics.choose_mask(outputs)[0])
+    inside = losses.inside_of(outputs, truth)
+    yield 'box', losses.mask_iou(truth, metrics.choose_mask(outputs)[0], inside)
     logits, prompts = -ops.ones_like(truth), None
     for number in range(1, max(clicks) + 1):
-        point, label = corrections.correction_center(truth, logits)
+        point, label = corrections.correction_center(
+            truth, logits, inside=None if inside is None else inside > 0
+        )
         if prompts is None:
             prompts = first_click(nothing, point, label, truth.shape)
         else:
@@ -266,7 +271,7 @@ def _judge(model, inputs, masks, clicks):
         outputs = model.decode(embeddings, prompts)
         logits = metrics.choose_mask(outputs)[0]
         if number in clicks:
-            yield f'{number}_clicks', losses.mask_iou(truth, logits)
+            yield f'{number}_clicks', losses.mask_iou(truth, logits, inside)
 
 
 def first_click(nothing, point, label, shape):

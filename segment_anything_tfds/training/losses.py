@@ -15,6 +15,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from segment_anything_tfds.training import content
+
 _REDUCTION = 'mean_with_sample_weight'
 _NEVER = 1e9
 
@@ -34,7 +36,8 @@ class FocalLoss(keras.losses.Loss):
       name: name of the loss.
 
     Call arguments: `y_true` [..., H, W] in 0 to 1, `y_pred` logits of the same shape; gives [...]
-    before the reduction.
+    before the reduction. `call` also takes `inside`, float [..., H, W], 0 for pixels that do not
+    count.
 
     Raises:
       ValueError: where the two shapes differ.
@@ -48,12 +51,13 @@ class FocalLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction)
         self.alpha, self.gamma = alpha, gamma
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true, y_pred, inside=None):
         check_masks('losses.FocalLoss', y_true, y_pred)
         sign = 2 * y_true - 1
         miss = ops.sigmoid(-sign * y_pred)
         weight = self.alpha * y_true + (1 - self.alpha) * (1 - y_true)
-        return ops.mean(weight * miss**self.gamma * ops.softplus(-sign * y_pred), axis=(-2, -1))
+        loss = weight * miss**self.gamma * ops.softplus(-sign * y_pred)
+        return mean_inside(loss, inside)
 
     def get_config(self):
         return {**super().get_config(), 'alpha': self.alpha, 'gamma': self.gamma}
@@ -81,9 +85,11 @@ class DiceLoss(keras.losses.Loss):
         super().__init__(name=name, reduction=reduction)
         self.smooth = smooth
 
-    def call(self, y_true, y_pred):
+    def call(self, y_true, y_pred, inside=None):
         check_masks('losses.DiceLoss', y_true, y_pred)
         p = ops.sigmoid(y_pred)
+        if inside is not None:
+            y_true, p = y_true * inside, p * inside
         overlap = ops.sum(y_true * p, axis=(-2, -1))
         total = ops.sum(y_true, axis=(-2, -1)) + ops.sum(p, axis=(-2, -1))
         return 1 - (2 * overlap + self.smooth) / (total + self.smooth)
@@ -112,7 +118,8 @@ class SegmentAnythingLoss(keras.losses.Loss):
 
     Call arguments: `y_true` [..., H, W] in 0 to 1; `y_pred` a dict of `masks` logits
     [..., M, H, W], `iou_pred` [..., M], and optionally `candidates` [..., M], 1 for the outputs
-    that may be chosen. Gives [...] before the reduction.
+    that may be chosen, and `content` [..., 2], height and width of the image in parts of its padded
+    square: padding does not count. Gives [...] before the reduction.
 
     Raises:
       ValueError: where the shapes do not agree, or `iou_error` is none of the two.
@@ -149,9 +156,11 @@ class SegmentAnythingLoss(keras.losses.Loss):
         truth = ops.expand_dims(y_true, -3)
         check_masks('losses.SegmentAnythingLoss', truth, masks)
         truth = ops.broadcast_to(truth, ops.shape(masks))
-        mask_loss = self.focal_weight * self._focal.call(truth, masks)
-        mask_loss += self.dice_weight * self._dice.call(truth, masks)
-        iou_loss = self.iou_weight * self._iou_loss(truth, masks, y_pred['iou_pred'])
+        inside = inside_of(y_pred, masks)
+        mask_loss = self.focal_weight * self._focal.call(truth, masks, inside)
+        mask_loss += self.dice_weight * self._dice.call(truth, masks, inside)
+        error = y_pred['iou_pred'] - ops.stop_gradient(mask_iou(truth, masks, inside))
+        error = ops.square(error) if self.iou_error == 'squared' else ops.abs(error)
         allowed = candidates_of(y_pred)
         best = ops.argmin(ops.where(allowed, mask_loss, _NEVER), axis=-1)
         chosen = ops.one_hot(best, masks.shape[-3], dtype=mask_loss.dtype)
@@ -159,23 +168,44 @@ class SegmentAnythingLoss(keras.losses.Loss):
         if self.supervise_all_ious:
             allowed = ops.cast(allowed, mask_loss.dtype)
             shares = allowed / ops.maximum(ops.sum(allowed, axis=-1, keepdims=True), 1)
-        return ops.sum(mask_loss * chosen + iou_loss * shares, axis=-1)
-
-    def _iou_loss(self, truth, masks, iou_pred):
-        error = iou_pred - ops.stop_gradient(mask_iou(truth, masks))
-        return ops.square(error) if self.iou_error == 'squared' else ops.abs(error)
+        return ops.sum(mask_loss * chosen + self.iou_weight * error * shares, axis=-1)
 
     def get_config(self):
         names = ('focal_weight', 'dice_weight', 'iou_weight', 'iou_error', 'supervise_all_ious')
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def mask_iou(truth, logits):
-    """IoU of masks with the logits' sign: [..., H, W] each, gives [...]; two empty masks give 1."""
+def mask_iou(truth, logits, inside=None):
+    """IoU of masks with the logits' sign: [..., H, W] each, gives [...]; two empty masks give 1.
+
+    `inside`, float [..., H, W], is 0 for pixels that do not count.
+    """
     truth, guess = ops.cast(truth > 0.5, 'float32'), ops.cast(logits > 0, 'float32')
+    if inside is not None:
+        truth, guess = truth * inside, guess * inside
     overlap = ops.sum(truth * guess, axis=(-2, -1))
     union = ops.sum(truth, axis=(-2, -1)) + ops.sum(guess, axis=(-2, -1)) - overlap
     return ops.where(union > 0, overlap / ops.maximum(union, 1), 1.0)
+
+
+def mean_inside(values, inside=None):
+    """Mean over pixels [..., H, W], over those that `inside` has as 1; gives [...]."""
+    if inside is None:
+        return ops.mean(values, axis=(-2, -1))
+    count = ops.sum(inside, axis=(-2, -1))
+    return ops.sum(values * inside, axis=(-2, -1)) / ops.maximum(count, 1)
+
+
+def inside_of(y_pred, masks):
+    """1 for pixels of the image, 0 for its padding, as the shape of `masks`; None if unknown.
+
+    `y_pred['content']` [...] has the leading dimensions of `masks`, except for the outputs M.
+    """
+    if 'content' not in y_pred:
+        return None
+    share = y_pred['content']
+    inside = ops.cast(content.inside(share, *masks.shape[-2:]), 'float32')
+    return inside if len(inside.shape) == len(masks.shape) else ops.expand_dims(inside, -3)
 
 
 def candidates_of(y_pred):

@@ -1,7 +1,8 @@
 """Metrics of promptable segmentation, as Keras objects on `keras.ops`.
 
 Each takes `y_true` masks [..., H, W] and `y_pred`, either logits [..., H, W] or the dict that the
-model gives (`masks` logits [..., M, H, W], `iou_pred` [..., M], optionally `candidates` [..., M]).
+model gives (`masks` logits [..., M, H, W], `iou_pred` [..., M], optionally `candidates` [..., M]
+and `content` [..., 2], by which the padding does not count).
 Of the M masks the one with the highest predicted IoU is judged, as SAM's predictor does, or with
 `choose='best'` the one nearest to the truth ("oracle" in SAM's section 7.1). `sample_weight` [...]
 is the validity of the masks.
@@ -33,13 +34,14 @@ class _MaskMetric(keras.metrics.Mean):
         """Adds masks; padded ones weigh nothing."""
         y_true = ops.cast(ops.convert_to_tensor(y_true), 'float32')
         if not isinstance(y_pred, dict):
-            score = self._score(y_true, ops.convert_to_tensor(y_pred))
+            score = self._score(y_true, ops.convert_to_tensor(y_pred), None)
         elif self.choose == 'predicted':
-            score = self._score(y_true, choose_mask(y_pred)[0])
+            logits = choose_mask(y_pred)[0]
+            score = self._score(y_true, logits, losses.inside_of(y_pred, logits))
         else:
             masks = ops.convert_to_tensor(y_pred['masks'])
             truth = ops.broadcast_to(ops.expand_dims(y_true, -3), ops.shape(masks))
-            scores = self._score(truth, masks)
+            scores = self._score(truth, masks, losses.inside_of(y_pred, masks))
             score = ops.max(ops.where(losses.candidates_of(y_pred), scores, 0.0), axis=-1)
         return super().update_state(score, sample_weight)
 
@@ -70,9 +72,9 @@ class MeanMaskIoU(_MaskMetric):
     def __init__(self, choose='predicted', *, name='mean_iou', **kwargs):
         super().__init__(choose, name=name, **kwargs)
 
-    def _score(self, y_true, logits):
+    def _score(self, y_true, logits, inside):
         losses.check_masks('metrics.MeanMaskIoU', y_true, logits)
-        return losses.mask_iou(y_true, logits)
+        return losses.mask_iou(y_true, logits, inside)
 
 
 @keras.saving.register_keras_serializable('segment_anything_tfds')
@@ -102,14 +104,14 @@ class BoundaryIoU(_MaskMetric):
         super().__init__(choose, name=name, **kwargs)
         self.dilation_ratio = dilation_ratio
 
-    def _score(self, y_true, logits):
+    def _score(self, y_true, logits, inside):
         losses.check_masks('metrics.BoundaryIoU', y_true, logits)
         height, width = y_true.shape[-2:]
         distance = max(1, round(self.dilation_ratio * math.hypot(height, width)))
-        truth = mask_boundary(ops.cast(y_true > 0.5, 'float32'), distance)
-        return losses.mask_iou(
-            truth, mask_boundary(ops.cast(logits > 0, 'float32'), distance) - 0.5
-        )
+        truth, guess = ops.cast(y_true > 0.5, 'float32'), ops.cast(logits > 0, 'float32')
+        if inside is not None:  # so that the image's edge is an edge of the mask
+            truth, guess = truth * inside, guess * inside
+        return losses.mask_iou(mask_boundary(truth, distance), mask_boundary(guess, distance) - 0.5)
 
     def get_config(self):
         return {**super().get_config(), 'dilation_ratio': self.dilation_ratio}

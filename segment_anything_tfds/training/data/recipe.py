@@ -31,7 +31,8 @@ class Recipe:
       scale_range: large-scale jitter: random scale, then crop or pad; None for the whole image.
       flip_probability: of mirroring left and right.
       reduced_decode: let libjpeg decode at 1/2, 1/4 or 1/8 where that is large and exact enough.
-      fill: RGB of the padding; SAM's mean colour, which its normalisation takes to zero.
+      fill: RGB of the padding, near the mean that SAM subtracts; `PromptableSegmenter` makes it
+        exactly zero by `content_size`.
       min_area, max_area: of a mask in pixels of the original image, both included; None for no
         upper limit.
       min_area_fraction, max_area_fraction: of a mask in parts of its image, both included.
@@ -108,8 +109,9 @@ class Recipe:
         Returns:
           `(inputs, masks, valid)`, with K = `num_masks`, S = `image_size`, m = `mask_size`, P = the
           largest numbers of points inside and outside:
-          `inputs`: `image` uint8 [S, S, 3]; `point_coords` float32 [K, P, 2], x and y in pixels of
-            the image, centres at whole numbers; `point_labels` int32 [K, P], 1, 0 or -1 (padding);
+          `inputs`: `image` uint8 [S, S, 3]; `content_size` int32 [2], its height and width without
+            the padding right and below; `point_coords` float32 [K, P, 2], x and y in pixels of the
+            image, centres at whole numbers; `point_labels` int32 [K, P], 1, 0 or -1 (padding);
             `boxes_xyxy` float32 [K, 4], centres of the corner pixels; `has_box` float32 [K];
             `area` int32 [K], pixels of the whole mask in the original image; `image_id` int64 [];
             and with `mask_input_probability` also `mask_input` float32
@@ -146,6 +148,7 @@ class Recipe:
             self._padded(valid)[:, tf.newaxis] > 0, inputs['point_labels'], -1
         )
         inputs['image'] = self._image(example['image']['content'], size, seeds)
+        inputs['content_size'] = tf.ensure_shape(geometry.size, [2])
         inputs['image_id'] = tf.cast(example['image']['image_id'], tf.int64)
         return inputs, self._padded(masks), self._padded(valid)
 

@@ -10,23 +10,25 @@ def small_sam(image_size=256, *, hidden_size=64, num_layers=4):
 
     Args:
       image_size: side of the square image in pixels; a multiple of 16.
-      hidden_size: channels of the image encoder and of the embeddings; a multiple of 8.
+      hidden_size: channels of the image encoder and of the embeddings; a multiple of 16, since the
+        mask decoder has 8 heads, as SAM's, and halves the channels.
       num_layers: transformer blocks of the image encoder, all with global attention.
 
     Returns:
       A `keras_hub.models.SAMImageSegmenter` with random weights.
 
     Raises:
-      ValueError: where `image_size` is not a positive multiple of 16.
+      ValueError: where `image_size` or `hidden_size` is not a positive multiple of 16.
     """
-    if not isinstance(image_size, numbers.Integral) or image_size <= 0 or image_size % 16:
-        raise ValueError(
-            'training.small_sam: expected `image_size` a positive multiple of 16; '
-            f'got {image_size}. Round it.'
-        )
+    for name, value in (('image_size', image_size), ('hidden_size', hidden_size)):
+        if not isinstance(value, numbers.Integral) or value <= 0 or value % 16:
+            raise ValueError(
+                f'training.small_sam: expected `{name}` a positive multiple of 16; '
+                f'got {value}. Round it.'
+            )
     import keras_hub
 
-    image_size = int(image_size)  # KerasHub takes no scalars of NumPy
+    image_size, hidden_size = int(image_size), int(hidden_size)  # KerasHub takes none of NumPy's
     encoder = keras_hub.models.ViTDetBackbone(
         hidden_size=hidden_size,
         num_layers=num_layers,
@@ -47,7 +49,7 @@ def small_sam(image_size=256, *, hidden_size=64, num_layers=4):
         num_layers=2,
         hidden_size=hidden_size,
         intermediate_dim=4 * hidden_size,
-        num_heads=4,
+        num_heads=8,
         embedding_dim=hidden_size,
         iou_head_hidden_dim=hidden_size,
     )

@@ -1,0 +1,44 @@
+"""What a `PromptableSegmenter` refuses, and what it warns of."""
+
+from __future__ import annotations
+
+import warnings
+
+from segment_anything_tfds.training.sam import tokens
+
+_TWICE = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+
+
+def check(backbone, prompt_layout: str) -> None:
+    """Raises ValueError for a layout that there is not, or a prompt encoder that rounds."""
+    if prompt_layout not in tokens.LAYOUTS:
+        raise ValueError(
+            f'model.PromptableSegmenter: expected `prompt_layout` one of {tokens.LAYOUTS}; '
+            f'got {prompt_layout!r}. Choose one.'
+        )
+    encoder = backbone.prompt_encoder
+    for layer in (encoder, encoder.top_left_corner_embed):
+        if layer.compute_dtype != 'float32':
+            raise ValueError(
+                'model.PromptableSegmenter: expected `segmenter` with a prompt encoder of float32; '
+                f'got {layer.compute_dtype}. Make it while keras.config.dtype_policy() is float32.'
+            )
+
+
+def warn_of_normalising_twice(pixel_mean, pixel_std) -> bool:
+    """Whether images would be normalised by these numbers and again by KerasHub's encoder.
+
+    The model of version 1.0 did that, and its `.keras` files carry the numbers. Weights that were
+    trained so fit such images only, so the model goes on with them.
+    """
+    if (pixel_mean, pixel_std) != _TWICE:
+        return False
+    warnings.warn(
+        "model.PromptableSegmenter: `pixel_mean` and `pixel_std` are those of SAM, but KerasHub's "
+        'image encoder normalises too, so images are normalised twice. Files that version 1.0 '
+        'saved carry these numbers. Weights that were trained from scratch fit them, so this model '
+        'goes on as it was trained. For images as SAM takes them, which pretrained weights need, '
+        'wrap its backbone anew, `PromptableSegmenter(model.backbone)`, and fine-tune that.',
+        stacklevel=3,
+    )
+    return True

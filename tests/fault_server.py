@@ -38,6 +38,7 @@ class Served:
       shift: bytes by which `Content-Range` lies.
       early: bytes before the wanted ones from which a range begins, and says so.
       chunked: whether the size is kept from the client.
+      endless: whether only the end of the connection says where the body ends.
       head: whether `HEAD` is answered.
       content_type: as it says.
       after: responses after which `changed` takes the place of this object.
@@ -57,6 +58,7 @@ class Served:
     shift: int = 0
     early: int = 0
     chunked: bool = False
+    endless: bool = False
     head: bool = True
     content_type: str = 'application/x-tar'
     after: int | None = None
@@ -154,14 +156,18 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return self._answer(*served.statuses.pop(0))
         start, end = self._range(served)
         if start >= len(served.body) > 0:
-            return self._answer(416, {'Content-Range': f'bytes */{len(served.body)}'}, b'')
+            known = {} if served.endless else {'Content-Range': f'bytes */{len(served.body)}'}
+            return self._answer(416, known, b'')
         size = end - start
         partial = served.ranges and 'Range' in self.headers and self._condition(served)
         self.send_response(206 if partial else 200)
         extra = {'Transfer-Encoding': 'chunked'} if served.chunked else {'Content-Length': size}
+        if served.endless:
+            extra, self.close_connection = {'Connection': 'close'}, True
         if partial:
+            total = '*' if served.endless else len(served.body)
             extra['Content-Range'] = (
-                f'bytes {start + served.shift}-{end - 1 + served.shift}/{len(served.body)}'
+                f'bytes {start + served.shift}-{end - 1 + served.shift}/{total}'
             )
         self._headers(served, extra)
         with contextlib.suppress(OSError):

@@ -59,8 +59,17 @@ def test_reads_straight_from_links(server, tmp_path, clean):
         {'statuses': [(503, {'Retry-After': '0'}, b'busy'), (429, {'Retry-After': '0'}, b'slow')]},
         {'rate': 3e6},
         {'chunked': True},
+        {'endless': True, 'ranges': False, 'cuts': [50_000]},
     ],
-    ids=['cut', 'reset', 'range_ignored', 'refused_at_first', 'throttled', 'size_unknown'],
+    ids=[
+        'cut',
+        'reset',
+        'range_ignored',
+        'refused_at_first',
+        'throttled',
+        'size_unknown',
+        'length_unknown_and_cut',
+    ],
 )
 def test_survives(server, troubles, tmp_path, clean):
     for served in server.objects.values():
@@ -68,6 +77,19 @@ def test_survives(server, troubles, tmp_path, clean):
             setattr(served, name, list(value) if isinstance(value, list) else value)
     built = build(_write_links(server, tmp_path / 'manual'), tmp_path / 'data')
     assert digests(built.data_path) == clean
+
+
+def test_body_of_unknown_length_that_is_always_cut_is_unfinished(server, tmp_path):
+    """The line may have cut it, so `skip` does not publish what came of it."""
+    served = server.objects['sa_000001.tar']
+    whole = served.body
+    served.body, served.endless, served.ranges = whole[:50_000], True, False
+    manual = _write_links(server, tmp_path / 'manual')
+    with pytest.raises(faults.DataError, match=r'sa_000001: .*a body that was cut.*unfinished'):
+        build(manual, tmp_path / 'data', on_error='skip')
+    served.body = whole
+    built = build(manual, tmp_path / 'data', on_error='skip')
+    assert built.info.splits['train'].num_examples == ARCHIVES * 60
 
 
 def test_object_that_changes_is_read_anew_and_never_mixed(server, tmp_path):

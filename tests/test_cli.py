@@ -19,7 +19,7 @@ import samples
 from PIL import Image
 
 from segment_anything_tfds.cli import main, terminal
-from segment_anything_tfds.source.remote import fetch
+from segment_anything_tfds.source.remote import requesting
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 DUMMY_DATA = REPO / 'dummy_data'
@@ -340,8 +340,8 @@ def test_links_asks_for_sizes(tmp_path, capsys):
 
 def test_links_ask_a_dead_server_for_a_few_sizes_only(tmp_path, capsys, monkeypatch):
     asked = []
-    real = fetch.head
-    monkeypatch.setattr(fetch, 'head', lambda url, **kw: asked.append(1) or real(url, **kw))
+    real = requesting.head
+    monkeypatch.setattr(requesting, 'head', lambda url, **kw: asked.append(1) or real(url, **kw))
     with socket.socket() as closed:
         closed.bind(('127.0.0.1', 0))  # nobody listens there, and nobody else can
         url = f'http://127.0.0.1:{closed.getsockname()[1]}/a?oh={fault_server.SECRET}'

@@ -11,6 +11,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 
 import fault_server
@@ -20,7 +21,7 @@ import samples
 from segment_anything_tfds.cli import main
 from segment_anything_tfds.cli.download import consent
 from segment_anything_tfds.source.archive import inputs
-from segment_anything_tfds.source.remote import downloader, fetch, links_file
+from segment_anything_tfds.source.remote import downloader, fetch, links_file, part
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 HASTY = fetch.Patience(attempts=4, first_delay=0.01, longest_delay=0.02, read_timeout=5)
@@ -122,6 +123,73 @@ def test_whole_part_that_only_lacks_its_name(server, archive, tmp_path):
     assert _is_whole(tmp_path, archive) and server.sent('a') == downloader.OVERLAP
 
 
+@pytest.mark.parametrize('cut', [1, 1_000, 65_535])
+def test_part_stays_where_the_line_breaks_for_good(server, archive, tmp_path, cut):
+    """What comes to an end too soon while it is compared is no other object."""
+    remote = fetch.Remote(len(archive), '"v1"')
+    _leave_part(tmp_path, archive[:1_200_000], remote)
+    url = server.serve('a', archive, cut_every=(cut, cut))
+    with pytest.raises(fetch.FetchError, match=r'broken connection|was cut') as caught:
+        _download(url, tmp_path)
+    assert caught.value.reason == 'unreachable' and '_OtherBytes' not in str(caught.value)
+    left = (tmp_path / 'sa_000020.tar.part').read_bytes()
+    assert len(left) >= 1_200_000 and archive.startswith(left)
+    server.objects['a'].cut_every = None
+    assert not _download(url, tmp_path).restarted
+    assert _is_whole(tmp_path, archive)
+
+
+def test_part_stays_where_the_download_is_stopped_soon(server, archive, tmp_path):
+    _leave_part(tmp_path, archive[:1_200_000], fetch.Remote(len(archive), '"v1"'))
+    url = server.serve('a', archive, rate=20_000)
+    stop = downloader.Stop()
+    timer = threading.Timer(0.5, stop.set)
+    timer.start()
+    with pytest.raises(fetch.FetchError) as caught:
+        _download(url, tmp_path, stop=stop)
+    assert caught.value.reason == 'stopped' and 0 < server.sent('a') < downloader.OVERLAP
+    assert (tmp_path / 'sa_000020.tar.part').read_bytes() == archive[:1_200_000]
+
+
+@pytest.mark.parametrize('answer', [b'{"error": "slow down"}' * 30, fault_server.PAGE])
+def test_part_stays_where_something_else_is_served(server, archive, tmp_path, answer):
+    """Even with an answer that says of itself that all is well."""
+    _leave_part(tmp_path, archive[:1_200_000], fetch.Remote(len(archive), '"v1"'))
+    url = server.serve('a', answer, etag='"other"')
+    with pytest.raises(fetch.FetchError, match=r'web page|expected a tar'):
+        _download(url, tmp_path)
+    assert (tmp_path / 'sa_000020.tar.part').read_bytes() == archive[:1_200_000]
+
+
+@pytest.mark.parametrize('gzip', [True, False])
+def test_line_that_breaks_within_the_first_bytes(server, tmp_path, gzip):
+    """A header of a plain tar that came in part is none of a web page."""
+    samples.write_archive(tmp_path / 'a.tar', samples.members(1, 3), gzip=gzip)
+    url = server.serve('a', (tmp_path / 'a.tar').read_bytes(), cut_every=(1, 100))
+    with pytest.raises(fetch.FetchError) as caught:
+        _download(url, tmp_path / 'to')
+    assert caught.value.reason == 'unreachable'
+
+
+@pytest.mark.parametrize('ranges', [True, False])
+@pytest.mark.parametrize('gzip', [True, False])
+def test_body_of_unknown_length_that_is_cut(server, tmp_path, gzip, ranges):
+    (tmp_path / 'to').mkdir()
+    samples.write_archive(tmp_path / 'a.tar', samples.members(1, 12), gzip=gzip)
+    body = (tmp_path / 'a.tar').read_bytes()
+    half = len(body) // 2
+    url = server.serve('a', body, endless=True, ranges=ranges, cuts=[half])
+    _download(url, tmp_path / 'to')
+    assert _is_whole(tmp_path / 'to', body)
+    # Cut at the same byte each time, it is never taken for whole.
+    url = server.serve('b', body[:half], endless=True, ranges=False)
+    with pytest.raises(fetch.FetchError, match='a body that was cut') as caught:
+        downloader.download(_link(url, 21), tmp_path / 'to', patience=HASTY)
+    assert caught.value.reason == 'unreachable'
+    assert not (tmp_path / 'to' / 'sa_000021.tar').exists()
+    assert (tmp_path / 'to' / 'sa_000021.tar.part').read_bytes() == body[:half]
+
+
 def test_server_without_ranges(server, archive, tmp_path):
     url = server.serve('a', archive, ranges=False, cuts=[500_000])
     _download(url, tmp_path)
@@ -146,8 +214,7 @@ def test_two_processes_do_not_share_a_part(server, archive, tmp_path):
     url = server.serve('a', archive)
     (tmp_path / '.sa1b').mkdir()
     with (
-        open(tmp_path / 'sa_000020.tar.part', 'a+b') as file,
-        downloader._locked(file, 'sa_000020'),
+        part.opened(tmp_path, 'sa_000020'),
         pytest.raises(OSError, match=r'download`: expected sa_000020 for this process alone; got'),
     ):
         _download(url, tmp_path)

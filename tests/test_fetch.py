@@ -15,7 +15,7 @@ import traceback
 import fault_server
 import pytest
 
-from segment_anything_tfds.source.remote import fetch
+from segment_anything_tfds.source.remote import fetch, requesting
 
 BODY = random.Random(1).randbytes(1_000_000)
 QUICK = fetch.Patience(attempts=4, first_delay=0.001, longest_delay=0.002, read_timeout=5)
@@ -246,7 +246,7 @@ def test_range_that_begins_earlier(server, early):
 
 def test_starts_in_the_middle(server):
     url = server.serve('a.tar', BODY)
-    remote = fetch.head(url, name='sa_000020', patience=QUICK)
+    remote = requesting.head(url, name='sa_000020', patience=QUICK)
     data, stream = read_all(url, start=400_000, remote=remote)
     assert data == BODY[400_000:]
     assert stream.fetched == 600_000
@@ -282,6 +282,22 @@ def test_size_unknown_and_cut(server):
     data, stream = read_all(url)
     assert data == BODY
     assert stream.retries == 2
+
+
+@pytest.mark.parametrize('ranges', [True, False])
+@pytest.mark.parametrize('cuts', [[], [300_000], [300_000, 0, 100_000], [0]])
+def test_only_the_connection_says_where_it_ends(server, cuts, ranges):
+    """Then a cut looks like the end, so what would come next is asked for."""
+    data, stream = read_all(server.serve('a.tar', BODY, endless=True, ranges=ranges, cuts=cuts))
+    assert data == BODY
+    assert stream.remote.size is None
+    # A server that refuses what lies behind the end has said where it is.
+    assert (stream.doubt() is None) == ranges
+
+
+def test_no_doubt_where_the_size_is_known(server):
+    for kwargs in ({}, {'chunked': True}):
+        assert read_all(server.serve('a.tar', BODY, **kwargs))[1].doubt() is None
 
 
 def test_empty_object(server):
@@ -407,13 +423,13 @@ def test_stop_ends_a_wait(server):
 
 def test_head(server):
     url = server.serve('a.tar', BODY, statuses=[(503, {}, b'')])
-    assert fetch.head(url, name='a', patience=QUICK).size == len(BODY)
+    assert requesting.head(url, name='a', patience=QUICK).size == len(BODY)
     assert [request[0] for request in server.requests] == ['HEAD', 'HEAD']
 
 
 def test_head_where_it_is_refused(server):
     url = server.serve('a.tar', BODY, head=False)
-    assert fetch.head(url, name='a', patience=QUICK).size == len(BODY)
+    assert requesting.head(url, name='a', patience=QUICK).size == len(BODY)
     deadline = time.monotonic() + 30  # the client asks for no body
     while server.sent('a.tar') == 0 and time.monotonic() < deadline:
         time.sleep(0.01)
@@ -423,8 +439,8 @@ def test_head_where_it_is_refused(server):
 @pytest.mark.parametrize('status', [403, 503])
 def test_head_fails(server, status):
     url = server.serve('a.tar', BODY, statuses=[(status, {}, b'')] * 9)
-    with pytest.raises(fetch.FetchError, match=f'`fetch.head`: .* status {status}') as caught:
-        fetch.head(url, name='a', patience=QUICK)
+    with pytest.raises(fetch.FetchError, match=f'`requesting.head`: .* status {status}') as caught:
+        requesting.head(url, name='a', patience=QUICK)
     assert_no_secret(caught.value)
 
 

@@ -13,7 +13,13 @@ import hypothesis
 import pytest
 from hypothesis import strategies as st
 
-from segment_anything_tfds.source.remote import downloader, fetch, links_file, redaction
+from segment_anything_tfds.source.remote import (
+    downloader,
+    fetch,
+    links_file,
+    redaction,
+    requesting,
+)
 
 SIGNATURE = f'00_{fault_server.SECRET}'
 VALUES = (SIGNATURE, '0fdd51', '10-5', f'{fault_server.VALID_UNTIL:X}')
@@ -133,7 +139,7 @@ def test_logs_hide_the_link_where_a_header_is_malformed(caplog, header):
 def test_every_logger_of_the_libraries_is_guarded(server, caplog, name):
     caplog.set_level(logging.DEBUG)
     url = server.serve('a.tar', b'x')
-    fetch.head(url, name='a', patience=HASTY)
+    requesting.head(url, name='a', patience=HASTY)
     logging.getLogger(name).warning('retry of %s', url)
     assert f'retry of {url.partition("?")[0]}?…' in caplog.text
     _shows_none(caplog.text)

@@ -34,9 +34,9 @@ def ask(folder: pathlib.Path, accepted: bool) -> None:
     Raises:
       UsageError: it was not accepted, or nobody can be asked.
     """
-    from segment_anything_tfds.source.remote import downloader
+    from segment_anything_tfds.source.remote import part
 
-    note = folder / downloader.STATE_FOLDER / 'license_accepted.txt'
+    note = folder / part.STATE_FOLDER / 'license_accepted.txt'
     if note.exists():
         return
     terminal.say(NOTICE)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from segment_anything_tfds.cli import terminal
 from segment_anything_tfds.cli.download import fleet
 from segment_anything_tfds.source.archive import extract, locations
-from segment_anything_tfds.source.remote import downloader, fetch, links_file, sizes
+from segment_anything_tfds.source.remote import downloader, fetch, links_file, part, sizes
 
 _HEADROOM = 1 << 30  # bytes of the disk that stay free
 
@@ -32,7 +32,7 @@ class Job:
         absent = [link for link in todo if link.number not in there]
         links_file.check_expiry(listed, [link.number for link in absent])
         known = there | _ask_sizes(absent)
-        parts = {link.number: downloader.part_size(self._args.to, link.name) for link in absent}
+        parts = {link.number: part.size(self._args.to, link.name) for link in absent}
         done = there | parts
         needed = sum(known.values()) - sum(done.values())
         _check_room(self._args.to, needed + sum(known.values()) * bool(self._args.extract))

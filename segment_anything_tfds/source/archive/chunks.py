@@ -151,6 +151,10 @@ class Counted:
         if hasattr(self._raw, 'stop'):
             self._raw.stop()
 
+    def doubt(self) -> Exception | None:
+        """The error to raise in place of a truncated archive, where the line may have cut it."""
+        return self._raw.doubt() if hasattr(self._raw, 'doubt') else None
+
     def md5(self) -> str | None:
         """The digest of what was read so far; nothing read later counts."""
         return None if self._digest is None else self._digest.hexdigest()

@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.archive import pair_stream
-from segment_anything_tfds.source.remote import downloader
+from segment_anything_tfds.source.remote import part
 
 IMAGES, ANNOTATIONS = 'images', 'annotations'
 
@@ -50,7 +50,7 @@ def extract(
       OSError: the disk is full.
     """
     folder = pathlib.Path(folder)
-    temporary = folder / downloader.STATE_FOLDER / f'{source.name}.extracting'
+    temporary = folder / part.STATE_FOLDER / f'{source.name}.extracting'
     shutil.rmtree(temporary, ignore_errors=True)
     places = {temporary / IMAGES: '.jpg', temporary / ANNOTATIONS: '.json'}
     for place in places:
@@ -80,4 +80,4 @@ def _move(temporary: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _note_path(folder: str | os.PathLike, name: str) -> pathlib.Path:
-    return pathlib.Path(folder) / downloader.STATE_FOLDER / f'{name}.extracted.json'
+    return pathlib.Path(folder) / part.STATE_FOLDER / f'{name}.extracted.json'

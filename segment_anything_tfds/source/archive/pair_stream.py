@@ -102,6 +102,8 @@ class ArchiveReader:
             for half, read in self._members():
                 yield from self._pair(half, read)
         except chunks.StreamError as fault:
+            if fault.reason == 'archive_truncated' and (doubt := self._raw.doubt()):
+                raise doubt from None
             at = self._stream and self._stream.current
             member = None if at is None else halves.base_name(at)
             error = Fault(self._source.name, fault.reason, fault.detail, member)
@@ -183,7 +185,7 @@ class ArchiveReader:
             return open(path, 'rb', 0) if isinstance(path, pathlib.Path) else path.open('rb')
         from segment_anything_tfds.source.remote import fetch  # slow to import: only for links
 
-        return fetch.open_stream(self._source.location, name=self._source.name)
+        return fetch.Transfer(self._source.location, name=self._source.name)
 
     def _half(self, name: str, kind: str, size: int) -> Half | None:
         """The half of a pair that a member is; `None` for what is passed over, and counted."""
@@ -282,7 +284,8 @@ def open_archive(
     Raises:
       DataError: while iterating, for an archive that is no tar, truncated, damaged or empty; by
         then all pairs that could be read have been given, and all halves left over reported.
-      fetch.FetchError: while iterating, for a link that cannot be read to its end.
+      fetch.FetchError: while iterating, for a link that cannot be read to its end, or may not have
+        been: its server gave no size, and the archive is truncated.
       OSError: while iterating, for a file that cannot be read or a full disk.
 
     Example:

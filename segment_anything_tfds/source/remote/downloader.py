@@ -7,26 +7,21 @@ known by the archive's name, so a renewed links file goes on where the old one s
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import hashlib
-import json
 import os
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
-from segment_anything_tfds.source.archive import tar_stream
-from segment_anything_tfds.source.remote import fetch, links_file, redaction
+from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.archive import locations, pair_stream, tar_stream
+from segment_anything_tfds.source.remote import fetch, links_file, part, redaction
 from segment_anything_tfds.source.remote.control import Pace, Stop
 
-__all__ = ['Done', 'Pace', 'Stop', 'download', 'final_path', 'part_size']
+__all__ = ['Done', 'Pace', 'Stop', 'download', 'final_path']
 
-try:
-    import fcntl
-except ImportError:  # a system without file locks
-    fcntl = None
-
-STATE_FOLDER = '.sa1b'
 PIECE = 1 << 20  # bytes read, hashed and written at once
 OVERLAP = 64 << 10  # bytes fetched again on resuming, to compare with what is there
 _GZIP = b'\x1f\x8b'
@@ -56,12 +51,6 @@ class Done:
 def final_path(folder: str | os.PathLike, name: str) -> pathlib.Path:
     """Where an archive lies when it is whole."""
     return pathlib.Path(folder) / f'{name}.tar'
-
-
-def part_size(folder: str | os.PathLike, name: str) -> int:
-    """Bytes of an archive that an earlier run left; 0 where there are none to go on from."""
-    part = _part_path(folder, name)
-    return part.stat().st_size if part.exists() and _read_state(folder, name) else 0
 
 
 def download(
@@ -94,11 +83,9 @@ def download(
     final = final_path(folder, link.name)
     if final.exists():
         return Done(final, final.stat().st_size)
-    (pathlib.Path(folder) / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
-    part = _part_path(folder, link.name)
-    with open(part, 'a+b') as file, _locked(file, link.name):
+    with part.opened(folder, link.name) as file:
         if final.exists():  # another process has just finished it
-            part.unlink(missing_ok=True)
+            part.path(folder, link.name).unlink(missing_ok=True)
             return Done(final, final.stat().st_size)
         job = _Download(link, pathlib.Path(folder), file, stop or Stop(), on_bytes)
         job.pace, job.patience = pace, patience
@@ -119,32 +106,46 @@ class _Download:
         self._restarted = ''
 
     def run(self) -> Done:
-        state = _read_state(self._folder, self._link.name)
-        if state is None:
-            self._truncate('')
-        else:
+        state = part.read_note(self._folder, self._link.name)
+        if state is not None:
             self._hash_part()
-        try:
-            self._transfer(state)
-        except _OtherBytesError as error:
-            self._truncate(str(error))
-            self._transfer(None)
-        self._check_not_empty()
+        why = self._go_on(state) if self._position else ''
+        if why is not None:
+            self._begin(why)
         return self._finish()
 
-    def _transfer(self, remote: fetch.Remote | None) -> None:
-        """Fetches from where the part ends; asks again without tags where only these differ."""
-        try:
-            self._fetch(remote)
-        except fetch.FetchError as error:
-            if error.reason != 'changed' or remote is None:
-                raise
-            if self._position == 0 or remote == fetch.Remote(remote.size):
-                raise _OtherBytesError(error.message) from None
-            self._transfer(fetch.Remote(remote.size))
+    def _go_on(self, remote: fetch.Remote) -> str | None:
+        """Fetches from where the part ends; gives why, where the server has something else.
 
-    def _fetch(self, remote: fetch.Remote | None) -> None:
+        Where only tags differ, as those of a renewed link may, the bytes have to speak for it.
+        """
         start = max(0, self._position - OVERLAP)
+        try:
+            with self._transfer(start, remote) as transfer:
+                if not self._is_same(transfer, self._position - start):
+                    return 'the server has other bytes than those fetched before'
+                self._receive(transfer)
+                return None
+        except fetch.FetchError as error:
+            if error.reason != 'changed':
+                raise
+            why = error.message
+        if remote == fetch.Remote(remote.size):
+            return why
+        return self._go_on(fetch.Remote(remote.size))
+
+    def _begin(self, why: str) -> None:
+        """Fetches from the first byte; what is there goes once an archive is seen to come."""
+        with self._transfer(0, None) as transfer:
+            data = _read_fully(transfer, tar_stream.BLOCK)
+            self._check_start(data)
+            self._truncate(why)
+            part.write_note(self._folder, self._link.name, transfer.remote)
+            self._append(data)
+            self._receive(transfer)
+
+    @contextlib.contextmanager
+    def _transfer(self, start: int, remote: fetch.Remote | None) -> Iterator[fetch.Transfer]:
         transfer = fetch.Transfer(
             self._link.url,
             name=self._link.name,
@@ -154,32 +155,41 @@ class _Download:
         )
         with transfer, self._stop.watch(transfer):
             try:
-                self._compare(transfer, self._position - start)
-                while data := self._read(transfer):
-                    self._append(data, transfer.remote)
+                yield transfer
             finally:
                 self._fetched += transfer.fetched
                 self._retries += transfer.retries
 
-    def _read(self, transfer: fetch.Transfer) -> bytes:
-        data = transfer.read(PIECE)
-        if self.pace is not None:
-            self.pace.take(len(data))
-        return data
+    def _receive(self, transfer: fetch.Transfer) -> None:
+        """Appends what comes, to its end."""
+        while data := transfer.read(PIECE):
+            if self.pace is not None:
+                self.pace.take(len(data))
+            self._append(data)
+        if (doubt := transfer.doubt()) and self._is_cut():
+            raise doubt
 
-    def _compare(self, transfer: fetch.Transfer, size: int) -> None:
-        """Makes sure that the server's bytes are those that end the part."""
-        if not size:
-            return
-        theirs = transfer.read(size)
+    def _is_same(self, transfer: fetch.Transfer, size: int) -> bool:
+        """Whether the server's bytes are those that end the part."""
+        theirs = _read_fully(transfer, size)
         self._file.seek(self._position - size)
-        if self._file.read(size) != theirs:
-            raise _OtherBytesError('the server has other bytes than those fetched before')
+        return self._file.read(size) == theirs
 
-    def _append(self, data: bytes, remote: fetch.Remote) -> None:
-        if self._position == 0:
-            self._check_start(data)
-            _write_state(self._folder, self._link.name, remote)
+    def _is_cut(self) -> bool:
+        """Whether the archive lacks its end, as it says itself; its other faults count for nothing.
+
+        Only asked where the server does not say how long the archive is, since this reads it all.
+        """
+        path = str(part.path(self._folder, self._link.name))
+        source = locations.Source(self._link.number, 'file', path)
+        try:
+            with pair_stream.open_archive(source, on_fault=lambda fault: None) as pairs:
+                collections.deque(pairs, maxlen=0)
+        except faults.DataError as error:
+            return any(fault.reason == 'archive_truncated' for fault in error.faults)
+        return False
+
+    def _append(self, data: bytes) -> None:
         self._file.write(data)
         self._file.flush()
         self._md5.update(data)
@@ -187,10 +197,14 @@ class _Download:
         self._on_bytes(len(data))
 
     def _check_start(self, data: bytes) -> None:
-        if not data.startswith(_GZIP) and not tar_stream.is_header(data[: tar_stream.BLOCK]):
-            shown = redaction.redact(data[: tar_stream.BLOCK].decode('latin-1')).encode(
-                'latin-1', 'replace'
-            )[:16]
+        if not data:
+            raise fetch.FetchError(
+                f'`download.download`: expected bytes of {self._link.name}; got an empty file. '
+                f'{links_file.HOW_TO_GET}',
+                'refused',
+            )
+        if not data.startswith(_GZIP) and not tar_stream.is_header(data):
+            shown = redaction.redact(data.decode('latin-1')).encode('latin-1', 'replace')[:16]
             raise fetch.FetchError(
                 f'`download.download`: expected a tar, plain or gzip, behind the link of '
                 f'{self._link.name}; got bytes that begin {shown!r}. {links_file.HOW_TO_GET}',
@@ -211,20 +225,12 @@ class _Download:
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._file.truncate(0)
 
-    def _check_not_empty(self) -> None:
-        if not self._position:
-            raise fetch.FetchError(
-                f'`download.download`: expected bytes of {self._link.name}; got an empty file. '
-                f'{links_file.HOW_TO_GET}',
-                'refused',
-            )
-
     def _finish(self) -> Done:
         final = final_path(self._folder, self._link.name)
         os.fsync(self._file.fileno())
-        os.replace(_part_path(self._folder, self._link.name), final)
-        _sync_folder(self._folder)
-        _state_path(self._folder, self._link.name).unlink(missing_ok=True)
+        os.replace(part.path(self._folder, self._link.name), final)
+        part.sync(self._folder)
+        part.note_path(self._folder, self._link.name).unlink(missing_ok=True)
         return Done(
             final,
             self._position,
@@ -235,50 +241,7 @@ class _Download:
         )
 
 
-class _OtherBytesError(Exception):
-    """The part on disk is not the start of what the server has."""
-
-
-def _part_path(folder, name: str) -> pathlib.Path:
-    return pathlib.Path(folder) / f'{name}.tar.part'
-
-
-def _state_path(folder, name: str) -> pathlib.Path:
-    return pathlib.Path(folder) / STATE_FOLDER / f'{name}.json'
-
-
-def _read_state(folder, name: str) -> fetch.Remote | None:
-    try:
-        return fetch.Remote(**json.loads(_state_path(folder, name).read_bytes()))
-    except (OSError, ValueError, TypeError):
-        return None
-
-
-def _write_state(folder, name: str, remote: fetch.Remote) -> None:
-    path = _state_path(folder, name)
-    temporary = path.with_suffix('.tmp')
-    temporary.write_text(json.dumps(dataclasses.asdict(remote)), encoding='utf-8')
-    os.replace(temporary, path)
-
-
-def _sync_folder(folder) -> None:
-    with contextlib.suppress(OSError):  # some file systems cannot
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
-@contextlib.contextmanager
-def _locked(file, name: str):
-    """Holds the file against other processes; they are told, and do not wait."""
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise OSError(
-                f'`download.download`: expected {name} for this process alone; got another one '
-                'that downloads it. Wait for that one.'
-            ) from None
-    yield
+def _read_fully(transfer: fetch.Transfer, size: int) -> bytes:
+    """The next `size` bytes, fewer only at the end of the object: an error is raised."""
+    data = transfer.read(size)
+    return data + transfer.read(size - len(data)) if len(data) < size else data

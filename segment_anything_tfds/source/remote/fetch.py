@@ -8,15 +8,14 @@ holds one, not even in the chain of exceptions, and what `urllib3` logs is redac
 from __future__ import annotations
 
 import threading
-import time
 
 import requests
 
-from segment_anything_tfds.source.remote import answers, redaction
+from segment_anything_tfds.source.remote import answers, requesting
 from segment_anything_tfds.source.remote.answers import Failure, FetchError, Remote
 from segment_anything_tfds.source.remote.patience import Patience
 
-__all__ = ['FetchError', 'Patience', 'Remote', 'Transfer', 'head', 'open_stream']
+__all__ = ['FetchError', 'Patience', 'Remote', 'Transfer']
 
 PIECE = 1 << 20  # bytes asked of the socket at once
 PROGRESS = 64 << 10  # bytes after which a transfer counts as going on again
@@ -43,7 +42,6 @@ class Transfer:
         start: int = 0,
         remote: Remote | None = None,
         patience: Patience | None = None,
-        session: requests.Session | None = None,
     ):
         """Prepares a transfer; the first `read` connects.
 
@@ -53,18 +51,18 @@ class Transfer:
           start: offset of the first byte wanted.
           remote: the object that the bytes before `start` came from; a different one is an error.
           patience: how long to go on trying.
-          session: connection pool to share; `None` for one of its own.
         """
         self.position, self.fetched, self.retries = start, 0, 0
         self.remote = remote or Remote()
         self._url, self._name = url, name
         self._patience = patience or Patience()
-        self._own_session = session is None
-        self._session = session or requests.Session()
+        self._session = requests.Session()
         self._response = None
         self._failures, self._failed_at = 0, start
         self._tail = b''  # the last bytes given, to compare with
         self._ended = False
+        self._closed_at: int | None = None  # where a body of unknown size ended
+        self._confirmed = False
         self._error: FetchError | None = None
         self._stop = threading.Event()
 
@@ -84,8 +82,7 @@ class Transfer:
     def close(self):
         """Ends the connection."""
         self._disconnect()
-        if self._own_session:
-            self._session.close()
+        self._session.close()
 
     def read(self, size: int = 1 << 20) -> bytes:
         """The next `size` bytes, fewer only at the end; empty at the end.
@@ -124,17 +121,41 @@ class Transfer:
             self._disconnect()
             return answers.network_failure(error, self._patience.read_timeout)
         if not data:
-            self._disconnect()
-            if self.remote.size is None:
-                self._ended = True
-                return b''
-            return answers.cut()
+            return self._end()
         if self.position == 0 and (failure := answers.check_page(data)):
             self._disconnect()
             return failure
         self.position += len(data)
         self._tail = (self._tail + data)[-OVERLAP:] if len(data) < OVERLAP else data[-OVERLAP:]
         return data
+
+    def _end(self) -> bytes | Failure:
+        """What the end of a body means: the end of the object, or of the connection alone.
+
+        Where the server gives no size, both look the same. What would come next is asked for then:
+        a server that has more sends it, and one that has not refuses or ends at the same byte.
+        """
+        chunked = self._response.raw.chunked  # `urllib3` knows the last chunk
+        again, self._closed_at = self._closed_at == self.position, self.position
+        more = again and not chunked and self._response.status_code == 206  # else it were a 416
+        self._disconnect()
+        if more or self.remote.size is not None:
+            return answers.cut()
+        self._ended = chunked or again
+        self._confirmed = chunked
+        return b''
+
+    def doubt(self) -> FetchError | None:
+        """The error to raise where what was read to its end turns out to be cut.
+
+        `None` where the server said where the object ends: then it is the object that is cut.
+        Else all that speaks for its end is that connections closed there.
+        """
+        if self._confirmed or self.position == self.remote.size:
+            return None
+        return answers.error(
+            'fetch.Transfer.read', self._name, self.position, answers.cut(), self.retries + 1
+        )
 
     def _receive(self, size: int) -> bytes:
         # `read1` gives what has arrived; `read` would lose it if the connection broke meanwhile.
@@ -148,10 +169,10 @@ class Transfer:
             headers['Range'] = f'bytes={self.position}-'
             if self.remote.condition:
                 headers['If-Range'] = self.remote.condition
-        self._response = _get(self._session, 'GET', self._url, headers, self._patience)
+        self._response = requesting.send(self._session, 'GET', self._url, headers, self._patience)
         if failure := answers.check(self._response, self._url):
             if failure.status == 416 and self._is_at_end():
-                self._ended = True
+                self._ended = self._confirmed = True
                 return None
             return failure
         remote, start = answers.describe(self._response)
@@ -164,8 +185,9 @@ class Transfer:
 
     def _is_at_end(self) -> bool:
         size = answers.describe(self._response)[0].size
-        known = self.remote.size in (None, size)
-        return known and size is not None and size == self.position
+        if size is None:  # said nowhere, so what was read before has to speak for it
+            return self._closed_at == self.position
+        return self.remote.size in (None, size) and size == self.position
 
     def _pass_over(self, size: int) -> Failure | None:
         """Skips what was given before, where a server starts anew; compares the last of it."""
@@ -201,81 +223,3 @@ class Transfer:
         if self._response is not None:
             self._response.close()
             self._response = None
-
-
-def open_stream(
-    url: str,
-    *,
-    name: str,
-    start: int = 0,
-    remote: Remote | None = None,
-    patience: Patience | None = None,
-) -> Transfer:
-    """Opens an object behind a URL as a readable stream; see `Transfer`.
-
-    Example:
-      >>> with open_stream(url, name='sa_000020') as stream:  # doctest: +SKIP
-      ...   first = stream.read(512)
-    """
-    return Transfer(url, name=name, start=start, remote=remote, patience=patience)
-
-
-def head(
-    url: str,
-    *,
-    name: str,
-    patience: Patience | None = None,
-    session: requests.Session | None = None,
-) -> Remote:
-    """Asks a server for the size and the version of an object, without its bytes.
-
-    Where `HEAD` is refused, the first byte is asked for.
-
-    Args:
-      url: URL, which may be signed.
-      name: what to call the object in errors.
-      patience: how long to go on trying.
-      session: connection pool to share.
-
-    Raises:
-      FetchError: the server refuses, or cannot be reached.
-    """
-    patience = patience or Patience()
-    session = session or requests.Session()
-    method, failures = 'HEAD', 0
-    while True:
-        outcome = _ask(session, method, url, patience)
-        if isinstance(outcome, Remote):
-            return outcome
-        if method == 'HEAD' and outcome.status is not None and not outcome.transient:
-            method = 'GET'
-            continue
-        failures += 1
-        if not outcome.transient or failures >= patience.attempts:
-            raise answers.error('fetch.head', name, 0, outcome, failures)
-        time.sleep(patience.delay(failures, outcome.wait))
-
-
-def _ask(session, method: str, url: str, patience: Patience) -> Remote | Failure:
-    headers = {'Accept-Encoding': 'identity'}
-    if method == 'GET':
-        headers['Range'] = 'bytes=0-0'
-    try:
-        with _get(session, method, url, headers, patience) as response:
-            return answers.check(response, url) or answers.describe(response)[0]
-    except answers.NETWORK_ERRORS as error:
-        return answers.network_failure(error, patience.read_timeout)
-
-
-def _get(session, method: str, url: str, headers: dict, patience: Patience):
-    redaction.guard_loggers()
-    redaction.remember(url)
-    times = (patience.connect_timeout, patience.read_timeout)
-    hooks = {'response': _remember_redirect}
-    options = {'stream': True, 'timeout': times, 'allow_redirects': True, 'hooks': hooks}
-    return session.request(method, url, headers=headers, **options)
-
-
-def _remember_redirect(response, **kwargs) -> None:
-    """Remembers where a redirect leads, which may be signed too, before it is followed."""
-    redaction.remember(response.headers.get('Location', ''))

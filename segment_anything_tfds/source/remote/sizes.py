@@ -27,9 +27,14 @@ def ask(wanted: Sequence[links_file.Link], *, progress: meter.Show = True) -> di
     Returns:
       By number, the size in bytes, or why it is not known.
     """
-    from segment_anything_tfds.source.remote import fetch
+    import requests
 
-    patience = fetch.Patience(attempts=2, connect_timeout=5.0, read_timeout=10.0)
+    from segment_anything_tfds.source.remote import answers, patience, requesting
+
+    hasty = patience.Patience(attempts=2, connect_timeout=5.0, read_timeout=10.0)
+    session = requests.Session()  # so that a thousand questions need no thousand connections
+    for scheme in ('http://', 'https://'):
+        session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
     unreachable = 0  # in a row
 
     def ask_one(link: links_file.Link) -> int | str:
@@ -37,8 +42,8 @@ def ask(wanted: Sequence[links_file.Link], *, progress: meter.Show = True) -> di
         if unreachable >= _CONNECTIONS:
             return Unreachable('not asked, since the server cannot be reached')
         try:
-            size = fetch.head(link.url, name=link.name, patience=patience).size
-        except fetch.FetchError as error:
+            size = requesting.head(link.url, name=link.name, patience=hasty, session=session).size
+        except answers.FetchError as error:
             gone = error.reason == 'unreachable'
             unreachable = unreachable + 1 if gone else 0
             return Unreachable(error) if gone else str(error)
@@ -46,13 +51,13 @@ def ask(wanted: Sequence[links_file.Link], *, progress: meter.Show = True) -> di
         return 'the server does not say' if size is None else size
 
     shown = meter.show('sizes', total=len(wanted), unit=' archives', progress=progress)
-    with shown as counted, futures.ThreadPoolExecutor(_CONNECTIONS) as pool:
-        answers = {}
+    with session, shown as counted, futures.ThreadPoolExecutor(_CONNECTIONS) as pool:
+        found = {}
         try:
             for link, answer in zip(wanted, pool.map(ask_one, wanted), strict=True):
-                answers[link.number] = answer
+                found[link.number] = answer
                 counted.add(1)
         except KeyboardInterrupt:
             pool.shutdown(cancel_futures=True)
             raise
-    return answers
+    return found

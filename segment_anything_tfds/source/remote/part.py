@@ -1,0 +1,82 @@
+"""The part of an archive that was fetched so far: its file, the note about it, and its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from segment_anything_tfds.source.remote.answers import Remote
+
+try:
+    import fcntl
+except ImportError:  # a system without file locks
+    fcntl = None
+
+STATE_FOLDER = '.sa1b'
+
+
+def path(folder: str | os.PathLike, name: str) -> pathlib.Path:
+    """The file in which an archive grows."""
+    return pathlib.Path(folder) / f'{name}.tar.part'
+
+
+def note_path(folder: str | os.PathLike, name: str) -> pathlib.Path:
+    """The note that says which object on the server the part belongs to."""
+    return pathlib.Path(folder) / STATE_FOLDER / f'{name}.json'
+
+
+def size(folder: str | os.PathLike, name: str) -> int:
+    """Bytes of an archive that an earlier run left; 0 where there are none to go on from."""
+    file = path(folder, name)
+    return file.stat().st_size if file.exists() and read_note(folder, name) else 0
+
+
+def read_note(folder: str | os.PathLike, name: str) -> Remote | None:
+    """The object that the part belongs to; `None` where nobody knows."""
+    try:
+        return Remote(**json.loads(note_path(folder, name).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        return None
+
+
+def write_note(folder: str | os.PathLike, name: str, remote: Remote) -> None:
+    """Remembers the object that the part belongs to."""
+    target = note_path(folder, name)
+    temporary = target.with_suffix('.tmp')
+    temporary.write_text(json.dumps(dataclasses.asdict(remote)), encoding='utf-8')
+    os.replace(temporary, target)
+
+
+@contextlib.contextmanager
+def opened(folder: str | os.PathLike, name: str) -> Iterator[BinaryIO]:
+    """The part, open and held against other processes.
+
+    Raises:
+      OSError: another process holds it.
+    """
+    (pathlib.Path(folder) / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
+    with open(path(folder, name), 'a+b') as file:
+        if fcntl is not None:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                raise OSError(
+                    f'`download.download`: expected {name} for this process alone; got another one '
+                    'that downloads it. Wait for that one.'
+                ) from None
+        yield file
+
+
+def sync(folder: str | os.PathLike) -> None:
+    """Has the disk keep the names of a folder's files."""
+    with contextlib.suppress(OSError):  # some file systems cannot
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

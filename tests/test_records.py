@@ -183,6 +183,33 @@ def test_faulty_annotations_are_left_out_or_raise(tmp_path):
         _read(path)
 
 
+@pytest.mark.parametrize(
+    'changes',
+    [
+        {'segmentation': None},
+        {'segmentation': {'size': [1, 1], 'counts': 7}},
+        {'predicted_iou': 'EVIL'},
+        {'stability_score': None},
+    ],
+)
+@pytest.mark.parametrize('after', [False, True])
+def test_faulty_annotation_never_takes_the_place_of_a_good_one(tmp_path, changes, after):
+    """Even where it has the same `id` and `area` as the good one beside it."""
+    files = samples.members(1, 1)
+    content = json.loads(files['./sa_1.json'])
+    good = content['annotations']
+    ghost = {**good[0], 'area': float(good[0]['area']), **changes}
+    content['annotations'] = [*good, ghost] if after else [ghost, *good]
+    files['./sa_1.json'] = json.dumps(content).encode()
+    samples.write_archive(tmp_path / 'sa_000000.tar', files)
+    seen = []
+    (unit,) = inputs.find([tmp_path / 'sa_000000.tar'])
+    (record,) = records.read(unit, on_fault=seen.append)
+    assert record.rows == good
+    assert [fault.annotation_id for fault in seen] == [good[0]['id']]
+    assert record.example.annotations['id'].tolist() == [row['id'] for row in good]
+
+
 def test_filters_keep_masks_and_images(archives):
     (record, *_) = _read(archives / 'sa_000000.tar')
     areas = sorted(row['area'] for row in record.rows)

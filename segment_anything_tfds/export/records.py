@@ -97,26 +97,9 @@ def read(unit: inputs.Input, *, on_fault: OnFault = raise_fault, on_bytes=None) 
     with pair_stream.open_archive(unit, on_fault=on_fault, on_bytes=on_bytes) as pairs:
         for pair, example in examples.check_pairs(pairs, archive=unit.name, on_fault=on_fault):
             content = json.loads(pair.record)
-            content['annotations'] = _keep(content['annotations'], example.annotations)
+            raw = content['annotations']
+            content['annotations'] = [raw[position] for position in example.positions]
             yield Record(pair.image, example, content)
-
-
-def _keep(raw: list, columns: dict[str, Any]) -> list[dict]:
-    """The annotations that passed the checks, as they came; both are in the same order."""
-    kept, rest = [], iter(raw)
-    keys = zip(columns['id'].tolist(), columns['area'].tolist(), columns['counts'], strict=True)
-    for identity, area, counts in keys:
-        for row in rest:
-            if (
-                isinstance(row, dict)
-                and row.keys() == annotations.ANNOTATION_KEYS
-                and type(row['id']) is int
-                and (row['id'], row['area']) == (identity, area)
-                and row['segmentation']['counts'].encode() == counts
-            ):
-                kept.append(row)
-                break
-    return kept
 
 
 def _read_shard(shard: inputs.Shard) -> Iterator[Record]:

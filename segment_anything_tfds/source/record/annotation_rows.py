@@ -18,13 +18,20 @@ _REPR.maxstring = _REPR.maxother = 80
 
 
 class Rows:
-    """Annotations in which no fault has been found yet, and the columns read from them."""
+    """Annotations in which no fault has been found yet, and the columns read from them.
+
+    Attributes:
+      rows: the annotations.
+      positions: where each stands in the record.
+      columns: by name, what was read from the rows.
+      faults: what was found in the rows that were left out.
+    """
 
     def __init__(self, annotations: list, archive: str, member: str):
         self.rows = annotations
         self.columns: dict[str, Any] = {}
         self.faults: list[faults.Fault] = []
-        self._indices = list(range(len(annotations)))
+        self.positions = list(range(len(annotations)))
         self._archive, self._member = archive, member
 
     def values(self, key: str) -> list:
@@ -41,13 +48,13 @@ class Rows:
         for n in sorted(verdicts):
             reason, detail = verdicts[n]
             number = self.rows[n].get('id') if isinstance(self.rows[n], dict) else None
-            detail = f'annotations[{self._indices[n]}]: {detail}'
+            detail = f'annotations[{self.positions[n]}]: {detail}'
             number = number if is_uint64(number) else None
             fault = faults.Fault(self._archive, reason, detail, self._member, number)
             self.faults.append(fault)
         kept = [n for n in range(len(self.rows)) if n not in verdicts]
         self.rows = [self.rows[n] for n in kept]
-        self._indices = [self._indices[n] for n in kept]
+        self.positions = [self.positions[n] for n in kept]
         for name, column in self.columns.items():
             is_list = isinstance(column, list)
             self.columns[name] = [column[n] for n in kept] if is_list else column[kept]

@@ -55,10 +55,12 @@ class Example:
         (x, y) in pixels; `predicted_iou` and `stability_score` float64 [N]; and of the
         segmentation `counts`, N byte strings of compressed RLE, and `size` uint64 [N, 2] as
         [height, width].
+      positions: of the N rows in the record's list; `None` where there is no record.
     """
 
     image: dict[str, Any]
     annotations: dict[str, Any]
+    positions: list[int] | None = None
 
 
 class _ImageError(Exception):
@@ -103,7 +105,7 @@ def check(
     _read_segmentations(rows, fields['height'], fields['width'])
     for name in ('bbox', 'crop_box'):
         _normalize_boxes(rows, name, fields['height'], fields['width'])
-    return Example({'content': image, **fields}, rows.columns), rows.faults
+    return Example({'content': image, **fields}, rows.columns, rows.positions), rows.faults
 
 
 def _parse_record(record: bytes, name: str) -> dict:

@@ -151,9 +151,15 @@ class Counted:
         if hasattr(self._raw, 'stop'):
             self._raw.stop()
 
-    def doubt(self) -> Exception | None:
-        """The error to raise in place of a truncated archive, where the line may have cut it."""
-        return self._raw.doubt() if hasattr(self._raw, 'doubt') else None
+    def blame_line(self, fault: StreamError) -> None:
+        """Raises where a link's archive is truncated, and the line may have cut it.
+
+        Raises:
+          fetch.FetchError: the server did not say where the archive ends.
+        """
+        if fault.reason == 'archive_truncated' and hasattr(self._raw, 'doubt'):
+            if doubt := self._raw.doubt():
+                raise doubt from None
 
     def md5(self) -> str | None:
         """The digest of what was read so far; nothing read later counts."""

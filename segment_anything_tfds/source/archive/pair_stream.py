@@ -25,7 +25,6 @@ __all__ = ['ArchiveReader', 'Pair', 'Source', 'locate', 'open_archive']
 IMAGE_LIMIT = 64 << 20  # bytes; SA-1B's largest images are near 5 MB
 RECORD_LIMIT = 64 << 20  # bytes; records are 63 KB on average
 SPOOL_BUDGET = 64 << 20  # bytes of halves that wait in memory
-
 # Halves of pairs in the order of the archive, each with a function that reads it.
 Members = Iterator[tuple[Half, Callable[[], bytes]]]
 
@@ -102,8 +101,7 @@ class ArchiveReader:
             for half, read in self._members():
                 yield from self._pair(half, read)
         except chunks.StreamError as fault:
-            if fault.reason == 'archive_truncated' and (doubt := self._raw.doubt()):
-                raise doubt from None
+            self._raw.blame_line(fault)
             at = self._stream and self._stream.current
             member = None if at is None else halves.base_name(at)
             error = Fault(self._source.name, fault.reason, fault.detail, member)
@@ -284,8 +282,7 @@ def open_archive(
     Raises:
       DataError: while iterating, for an archive that is no tar, truncated, damaged or empty; by
         then all pairs that could be read have been given, and all halves left over reported.
-      fetch.FetchError: while iterating, for a link that cannot be read to its end, or may not have
-        been: its server gave no size, and the archive is truncated.
+      fetch.FetchError: while iterating, for a link that cannot be read to its end.
       OSError: while iterating, for a file that cannot be read or a full disk.
 
     Example:

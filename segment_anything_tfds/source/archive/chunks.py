@@ -157,9 +157,9 @@ class Counted:
         Raises:
           fetch.FetchError: the server did not say where the archive ends.
         """
-        if fault.reason == 'archive_truncated' and hasattr(self._raw, 'doubt'):
-            if doubt := self._raw.doubt():
-                raise doubt from None
+        doubt = self._raw.doubt() if hasattr(self._raw, 'doubt') else None
+        if doubt is not None and fault.reason == 'archive_truncated':
+            raise doubt from None
 
     def md5(self) -> str | None:
         """The digest of what was read so far; nothing read later counts."""

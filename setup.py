@@ -58,7 +58,7 @@ setuptools.setup(
         *(f'{PACKAGE}.{folder}' for folder in DATA_FOLDERS),
     ],
     package_dir={f'{PACKAGE}.{folder}': folder for folder in DATA_FOLDERS},
-    package_data={'': ['*.md', '*.bib', '*.txt', '*.tsv', '*.html', '*.tar', '*.md5']},
+    package_data={'': ['*.md', '*.bib', '*.txt', '*.tsv', '*.html', '*.tar', '*.md5', 'py.typed']},
     install_requires=[
         'apache-beam>=2.65',
         'etils[epath]>=1.9',

@@ -17,6 +17,13 @@ from segment_anything_tfds import _registration
 
 if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
     from segment_anything_tfds import training
+    from segment_anything_tfds.actions.choosing import records
+    from segment_anything_tfds.actions.count_stats import stats
+    from segment_anything_tfds.actions.download_archives import download
+    from segment_anything_tfds.actions.draw_preview import preview, show
+    from segment_anything_tfds.actions.export_records import export
+    from segment_anything_tfds.actions.link_report import links
+    from segment_anything_tfds.actions.verify_archives import verify
     from segment_anything_tfds.ops import boxes, prompts, rle, transforms
     from segment_anything_tfds.report.show import show_examples
     from segment_anything_tfds.segment_anything_dataset_builder import Builder
@@ -28,11 +35,19 @@ _LAZY = {
     'Builder': 'segment_anything_tfds.segment_anything_dataset_builder:Builder',
     'boxes': 'segment_anything_tfds.ops.boxes',
     'coco_rle': 'segment_anything_tfds.source.record.coco_rle',
+    'download': 'segment_anything_tfds.actions.download_archives:download',
+    'export': 'segment_anything_tfds.actions.export_records:export',
+    'links': 'segment_anything_tfds.actions.link_report:links',
+    'preview': 'segment_anything_tfds.actions.draw_preview:preview',
     'prompts': 'segment_anything_tfds.ops.prompts',
+    'records': 'segment_anything_tfds.actions.choosing:records',
     'rle': 'segment_anything_tfds.ops.rle',
+    'show': 'segment_anything_tfds.actions.draw_preview:show',
     'show_examples': 'segment_anything_tfds.report.show:show_examples',
+    'stats': 'segment_anything_tfds.actions.count_stats:stats',
     'training': 'segment_anything_tfds.training',
     'transforms': 'segment_anything_tfds.ops.transforms',
+    'verify': 'segment_anything_tfds.actions.verify_archives:verify',
 }
 
 __all__ = [
@@ -40,15 +55,23 @@ __all__ = [
     '__version__',
     'boxes',
     'coco_rle',
+    'download',
+    'export',
+    'links',
+    'preview',
     'prompts',
+    'records',
     'rle',
+    'show',
     'show_examples',
+    'stats',
     'training',
     'transforms',
+    'verify',
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     if name not in _LAZY:
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     module, _, attribute = _LAZY[name].partition(':')
@@ -59,8 +82,8 @@ def __getattr__(name: str):
     return value
 
 
-def __dir__():
-    return sorted({*globals(), *__all__})
+def __dir__() -> list[str]:
+    return sorted(__all__)
 
 
 _registration.register()

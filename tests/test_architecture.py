@@ -16,7 +16,8 @@ ALLOWED = {
     'training': {'ops'},
     'report': {'ops', 'source', 'prepare'},
     'export': {'ops', 'source'},
-    'cli': {'export', 'ops', 'prepare', 'report', 'source', 'training'},
+    'actions': {'export', 'prepare', 'report', 'source'},
+    'cli': {'actions', 'export', 'ops', 'prepare', 'report', 'source', 'training'},
 }
 FORBIDDEN_LIBRARIES = {
     'source': {'tensorflow', 'tensorflow_datasets', 'apache_beam', 'keras'},

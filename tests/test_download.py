@@ -18,8 +18,8 @@ import fault_server
 import pytest
 import samples
 
+from segment_anything_tfds.actions import licence
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.cli.download import consent
 from segment_anything_tfds.source.archive import inputs
 from segment_anything_tfds.source.remote import downloader, fetch, links_file, part
 
@@ -271,7 +271,7 @@ class _Site:
 def test_command_downloads_a_selection_and_then_the_rest(site, capsys):
     assert site.run('--archives', '21') == 0
     assert site.whole() == ['sa_000021']
-    assert consent.NOTICE in capsys.readouterr().err
+    assert licence.NOTICE in capsys.readouterr().err
     sent = site.server.sent('sa_000021.tar')
     assert site.run('--json') == 0
     outcomes = {o['archive']: o for o in json.loads(capsys.readouterr().out)}
@@ -291,7 +291,7 @@ def test_command_needs_consent_once(site, capsys, monkeypatch):
     assert 'pass --accept-license' in capsys.readouterr().err
     assert site.run('--archives', '20') == 0
     assert main.main(args) == 0
-    assert consent.NOTICE not in capsys.readouterr().err.split('sa_000020')[-1]
+    assert licence.NOTICE not in capsys.readouterr().err.split('sa_000020')[-1]
 
 
 @pytest.mark.parametrize(('answer', 'code'), [('yes\n', 0), ('no\n', 2), ('', 2)])

@@ -20,8 +20,8 @@ import numpy as np
 import pytest
 import samples
 
+from segment_anything_tfds.actions import verify_archives as command
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.cli import verify as command
 from segment_anything_tfds.source import checksums, resources
 from segment_anything_tfds.source.archive import chunks, inputs, verification
 
@@ -270,7 +270,7 @@ def test_folders_of_reports_are_made(archive, tmp_path, capsys):
 @pytest.mark.parametrize('option', ['--record', '--digests'])
 def test_malformed_list_is_refused_before_the_work(archive, tmp_path, capsys, monkeypatch, option):
     (tmp_path / 'mine.md5').write_text('no digest')
-    monkeypatch.setattr(command, '_verify_all', None)
+    monkeypatch.setattr(command, 'verify_one', None)
     code, printed = _run(capsys, archive, option, tmp_path / 'mine.md5')
     assert code == 1 and 'checksums.read`: expected lines' in printed.err
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 
 from segment_anything_tfds.cli import reading, terminal
 from segment_anything_tfds.export import options
@@ -46,14 +47,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Exports; returns the exit code."""
-    from segment_anything_tfds.export import formats
-    from segment_anything_tfds.source import meter
+    from segment_anything_tfds.actions import export_records
 
     skipped = reading.Skipped(args.on_error)
-    layout = options.Options(args.per_file, args.first_number)
-    found = meter.track(reading.records(args, skipped), 'export', total=args.limit)
+    layout = {
+        field.name: getattr(args, field.name) for field in dataclasses.fields(options.Options)
+    }
     try:
-        count = formats.write(found, args.format, args.out, layout)
+        count = export_records.export(
+            args.paths,
+            format=args.format,
+            out=args.out,
+            archives=args.archives,
+            filter=args.filter,
+            limit=args.limit,
+            on_error=args.on_error,
+            on_fault=skipped,
+            **layout,
+        )
     except FileExistsError as error:
         raise terminal.UsageError(str(error)) from None
     skipped.report()

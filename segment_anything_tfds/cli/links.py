@@ -6,8 +6,7 @@ import argparse
 import datetime
 
 from segment_anything_tfds.cli import terminal
-from segment_anything_tfds.source import selection
-from segment_anything_tfds.source.remote import links_file, sizes
+from segment_anything_tfds.source.remote import links_file
 
 HELP = """\
 say what a links file offers: which archives, until when, how many bytes
@@ -18,7 +17,6 @@ say what a links file offers: which archives, until when, how many bytes
 Signed links live for some weeks. Whoever has one can download, so none is ever printed.
 The exit code is 1 where links have expired.
 """
-ALL_ARCHIVES = range(1000)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,51 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Prints what the file offers; returns the exit code."""
-    listed = read(args.file)
-    numbers = terminal.chosen(args.archives, listed.archives, listed.path)
-    report = _describe(listed, numbers)
-    if args.sizes:
-        report['sizes'] = _describe_sizes(sizes.ask([listed.archives[n] for n in numbers]))
+    from segment_anything_tfds.actions import link_report
+
+    report = link_report.links(args.file, sizes=args.sizes, archives=args.archives)
     if args.json:
         terminal.show(report)
     else:
         _print(report)
     return 1 if report['expired'] else 0
-
-
-def read(path: str) -> links_file.Links:
-    """The links file; what is wrong with it is the user's to mend, so exit code 2."""
-    try:
-        return links_file.read(path)
-    except ValueError as error:
-        raise terminal.UsageError(str(error)) from None
-
-
-def _describe(listed: links_file.Links, numbers: tuple[int, ...]) -> dict:
-    now = datetime.datetime.now(datetime.timezone.utc)
-    expiries = [listed.archives[number].expires for number in numbers]
-    expiries = sorted(filter(None, expiries))
-    return {
-        'archives': len(numbers),
-        'listed': selection.format(numbers),
-        'missing': selection.format(set(ALL_ARCHIVES) - set(listed.archives)),
-        'other_rows': [{'line': line, 'name': name} for line, name in listed.ignored],
-        'expires': expiries[0].isoformat() if expiries else None,
-        'last_expires': expiries[-1].isoformat() if expiries else None,
-        'expired': sum(expiry <= now for expiry in expiries),
-        'seconds_left': (expiries[0] - now).total_seconds() if expiries else None,
-    }
-
-
-def _describe_sizes(answers: dict[int, int | str]) -> dict:
-    """Sizes by archive; those that the server does not tell, with the reason."""
-    by_name = {selection.archive_name(number): answer for number, answer in answers.items()}
-    known = {name: size for name, size in by_name.items() if isinstance(size, int)}
-    return {
-        'total': sum(known.values()),
-        'by_archive': known,
-        'unknown': {name: why for name, why in by_name.items() if name not in known},
-    }
 
 
 def _print(report: dict) -> None:

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import importlib
-import json
-import logging
-import pathlib
-import signal
-import tempfile
-import threading
-from collections.abc import Iterator
 
-from segment_anything_tfds.cli import reading, terminal
+from segment_anything_tfds.cli import terminal
 
 HELP = """\
 count: where masks lie, how large and how concave they are, their scores
@@ -50,8 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ' or with `skip` 0 (default: %(default)s)',
     )
     parser.add_argument('--out', metavar='FILE', help='write the numbers, as JSON; may be remote')
-    parser.add_argument('--png', type=pathlib.Path, metavar='FILE', help='write all plots')
-    parser.add_argument('--html', type=pathlib.Path, metavar='FILE', help='write a page')
+    parser.add_argument('--png', metavar='FILE', help='write all plots')
+    parser.add_argument('--html', metavar='FILE', help='write a page')
     parser.add_argument(
         '--beam_options',
         default='',
@@ -63,17 +54,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Counts; returns the exit code."""
-    from segment_anything_tfds.report import dataset_stats
+    from segment_anything_tfds.actions import count_stats
 
-    if not args.paths and not args.merge:
-        raise terminal.UsageError('expected PATH or --merge FILE; got neither')
-    if args.png is not None or args.html is not None:
-        importlib.import_module('matplotlib')  # where it is missing, that is said first
-    parts = [_read(path) for path in args.merge]
-    if args.paths:
-        parts.append(_count(args))
-    statistics = dataset_stats.total(parts)
-    _write(statistics, args)
+    statistics = count_stats.stats(
+        args.paths,
+        archives=args.archives,
+        merge=args.merge,
+        on_error=args.on_error,
+        out=args.out,
+        png=args.png,
+        html=args.html,
+        beam_options=args.beam_options,
+    )
     for text in statistics.first_faults:
         terminal.say(text)
     if args.json:
@@ -81,104 +73,6 @@ def run(args: argparse.Namespace) -> int:
     else:
         _print(statistics)
     return 1 if statistics.faults and args.on_error == 'fail' else 0
-
-
-def _read(path: str):
-    from segment_anything_tfds.report import dataset_stats
-
-    try:
-        return dataset_stats.Statistics.from_json(json.loads(pathlib.Path(path).read_bytes()))
-    except ValueError as error:
-        raise ValueError(
-            f'--merge: expected what `sa1b stats --out` writes in {path}; got: {error}'
-        ) from None
-
-
-def _count(args: argparse.Namespace):
-    units = reading.find(args)
-    terminal.say(f'archives or shards to count: {len(units)}')
-    logging.disable(logging.WARNING)  # Beam warns of what it has not, when it is imported
-    from segment_anything_tfds.prepare import runner
-    from segment_anything_tfds.report import counting
-
-    logging.disable(logging.NOTSET)
-    with tempfile.TemporaryDirectory() as folder, runner.quiet(), _interruptible():
-        path = args.out or f'{folder}/stats.json'
-        return counting.run(units, count_unit, runner.pipeline(options=_beam_options(args)), path)
-
-
-@contextlib.contextmanager
-def _interruptible() -> Iterator[None]:
-    """Gives back the `KeyboardInterrupt` that Beam logs and wraps like any other error."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    interrupted = threading.Event()
-
-    def interrupt(*_):
-        interrupted.set()
-        logging.disable(logging.CRITICAL)
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGINT, interrupt)
-    try:
-        yield
-    except Exception:
-        if interrupted.is_set():
-            raise KeyboardInterrupt from None
-        raise
-    finally:
-        signal.signal(signal.SIGINT, before)
-        logging.disable(logging.NOTSET)
-
-
-def count_unit(unit):
-    """The statistics of one archive or shard; runs in Beam's workers."""
-    from segment_anything_tfds.export import records
-    from segment_anything_tfds.report import dataset_stats
-    from segment_anything_tfds.source import faults
-
-    statistics = dataset_stats.Statistics()
-    try:
-        for record in records.read(unit, on_fault=statistics.add_fault):
-            image, columns = record.example.image, record.example.annotations
-            statistics.add(
-                (image['height'], image['width']),
-                columns['counts'],
-                columns['predicted_iou'],
-                columns['stability_score'],
-            )
-    except faults.DataError as error:  # what came before still counts
-        for fault in error.faults:
-            statistics.add_fault(fault)
-    return statistics
-
-
-def _beam_options(args: argparse.Namespace):
-    from apache_beam.options import pipeline_options
-
-    flags = [f'--{flag.strip()}' for flag in args.beam_options.split(',') if flag.strip()]
-    return pipeline_options.PipelineOptions(flags=flags)
-
-
-def _write(statistics, args: argparse.Namespace) -> None:
-    if args.out and args.merge:
-        _save(pathlib.Path(args.out), json.dumps(statistics.to_json()).encode())
-    if args.png is None and args.html is None:
-        return
-    from segment_anything_tfds.report import plots
-
-    if args.png is not None:
-        _save(args.png, plots.to_png(statistics))
-    if args.html is not None:
-        title = ', '.join([*args.paths, *args.merge])
-        title += f'; archives {args.archives}' if args.archives else ''
-        _save(args.html, plots.to_html(statistics, title).encode(errors='backslashreplace'))
-
-
-def _save(path: pathlib.Path, data: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
 
 
 def _print(statistics) -> None:

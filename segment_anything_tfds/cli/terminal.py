@@ -12,14 +12,27 @@ import json
 import math
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-from segment_anything_tfds.source import selection
+from segment_anything_tfds.actions.choosing import ArgumentError as UsageError
+from segment_anything_tfds.source.wording import human_bytes, human_time
 
-
-class UsageError(ValueError):
-    """The command was asked for something that it cannot do: exit code 2."""
+__all__ = [
+    'UsageError',
+    'accept_any_text',
+    'add_archives',
+    'add_json',
+    'complain',
+    'human_bytes',
+    'human_time',
+    'natural_int',
+    'parse_bytes',
+    'positive_int',
+    'say',
+    'show',
+    'table',
+]
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:
@@ -34,26 +47,6 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
         metavar='LIST',
         help='numbers and ranges, both ends included: 20-29,130 (default: all)',
     )
-
-
-def chosen(text: str | None, known: Collection[int], where: str) -> tuple[int, ...]:
-    """The archives that `--archives` names; all that are `known` where it is not given.
-
-    Raises:
-      UsageError: the text is malformed, or names archives that are not known.
-    """
-    if text is None:
-        return tuple(sorted(known))
-    try:
-        numbers = selection.parse(text)
-    except ValueError as error:
-        raise UsageError(f'--archives: {error}') from None
-    if missing := set(numbers) - set(known):
-        raise UsageError(
-            f'--archives: expected archives that {where} lists; got {selection.format(missing)}, '
-            'which it does not.'
-        )
-    return numbers
 
 
 def accept_any_text() -> None:
@@ -107,21 +100,6 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return '\n'.join(lines)
 
 
-def human_bytes(count: float) -> str:
-    """A size for people, in powers of 1000.
-
-    Example:
-      >>> human_bytes(11_323_456_789)
-      '11.3 GB'
-    """
-    units = ['B', 'kB', 'MB', 'GB', 'TB']
-    while abs(count) >= 999.5 and len(units) > 1:
-        count /= 1000
-        del units[0]
-    digits = 0 if units[0] == 'B' or abs(count) >= 99.5 else 1
-    return f'{count:.{digits}f} {units[0]}'
-
-
 def parse_bytes(text: str) -> int:
     """A size as people write it: `50M`, `1.5 GB`, `1000`; units are powers of 1000.
 
@@ -142,24 +120,6 @@ def parse_bytes(text: str) -> int:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f'expected a size such as 50M or 1.5GB; got {text!r}')
     return max(1, int(value))
-
-
-def human_time(seconds: float) -> str:
-    """A span of time for people, in its two largest units.
-
-    Example:
-      >>> human_time(2 * 86400 + 3 * 3600 + 5)
-      '2 days 3 hours'
-    """
-    seconds = int(abs(seconds))
-    parts = []
-    for unit, length in (('day', 86400), ('hour', 3600), ('minute', 60), ('second', 1)):
-        count, seconds = divmod(seconds, length)
-        if count:
-            parts.append(f'{count} {unit}{"s" if count > 1 else ""}')
-        elif parts:
-            break
-    return ' '.join(parts[:2]) or '0 seconds'
 
 
 def natural_int(text: str) -> int:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
-import multiprocessing
 import os
-import pathlib
-import signal
-from collections.abc import Iterator, Sequence
-from concurrent import futures
+from collections.abc import Sequence
 
-from segment_anything_tfds.cli import reading, terminal
+from segment_anything_tfds.cli import terminal
 
 HELP = """\
 read archives or extracted folders to their end, and check all there is to check
@@ -27,7 +22,6 @@ record's keys and values, run lengths, areas, boxes; digests where any are known
 An archive is good, doubtful (another number of pairs than SA-1B's 11,186; a digest that differs
 from one that others published) or bad. The exit code is 1 where any is bad.
 """
-_counter = _stop = None  # shared by the processes of one run
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,113 +50,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='pairs that each archive should have; 0 for any number (default: 11186)',
     )
     parser.add_argument('--strict', action='store_true', help='take doubtful for bad')
-    parser.add_argument('--report', type=pathlib.Path, metavar='FILE', help='write all as JSON')
+    parser.add_argument('--report', metavar='FILE', help='write all as JSON')
     terminal.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Verifies; returns the exit code."""
-    from segment_anything_tfds.source import checksums
-    from segment_anything_tfds.source.archive import inputs
+    from segment_anything_tfds.actions import verify_archives
 
-    units = reading.find(args)
-    if any(isinstance(unit, inputs.Shard) for unit in units):
-        raise terminal.UsageError(
-            'expected archives or extracted folders; got a prepared dataset. '
-            'Its shards have checksums of their own.'
-        )
-    _check_places(args)
     reports = []
-    for report in _verify_all(units, args):
+    found = verify_archives.iterate(
+        args.paths,
+        archives=args.archives,
+        jobs=args.jobs,
+        decode=args.decode,
+        digests=args.digests,
+        record=args.record,
+        expected=args.expected,
+        report=args.report,
+        progress=True,
+    )
+    for report in found:
         reports.append(report)
         if not args.json:
             _say_problems(report)
-    bad = {'bad', 'doubtful'} if args.strict else {'bad'}
     _output(reports, args)
-    if args.record:
-        good = {os.path.basename(r.path): r.md5 for r in reports if r.md5 and r.state not in bad}
-        checksums.record(args.record, good)
+    verify_archives.keep(reports, record=args.record, report=args.report, strict=args.strict)
+    bad = verify_archives.bad_states(args.strict)
     return 1 if any(report.state in bad for report in reports) else 0
-
-
-def _check_places(args: argparse.Namespace) -> None:
-    """Says what is wrong with lists and folders before the work begins."""
-    from segment_anything_tfds.source import checksums
-
-    checksums.load(_lists(args))
-    if args.record and os.path.exists(args.record):
-        checksums.read(args.record)
-    for path in filter(None, (args.record, args.report)):
-        pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-
-
-def _lists(args: argparse.Namespace) -> list[str]:
-    return [args.digests] if args.digests else []
-
-
-def _verify_all(units: Sequence, args: argparse.Namespace) -> Iterator:
-    """Reports, in order, from several processes."""
-    from segment_anything_tfds.source import meter
-
-    spawn = multiprocessing.get_context('spawn')
-    counter, stop = spawn.Value('Q', 0), spawn.Event()
-    options = {'lists': _lists(args), 'decode': args.decode, 'expected': args.expected}
-    with (
-        meter.show('verify', total=_total_bytes(units)) as shown,
-        futures.ProcessPoolExecutor(
-            min(args.jobs, len(units)),
-            mp_context=spawn,
-            initializer=_share,
-            initargs=(counter, stop),
-        ) as pool,
-    ):
-        running = [pool.submit(verify_one, unit, **options) for unit in units]
-        try:
-            for future in running:
-                while not future.done():
-                    futures.wait([future], timeout=0.2)
-                    shown.update(done=counter.value)
-                yield future.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
-
-
-def _share(counter, stop) -> None:
-    """Begins a worker; an interrupt is the main process's to act on."""
-    global _counter, _stop
-    _counter, _stop = counter, stop
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _count(size: int) -> None:
-    if _stop.is_set():
-        raise KeyboardInterrupt
-    with _counter.get_lock():
-        _counter.value += size
-
-
-def verify_one(unit, *, lists: list[str], decode: bool, expected: int | None):
-    """Verifies one archive, in a process of its own."""
-    from segment_anything_tfds.source import checksums
-    from segment_anything_tfds.source.archive import verification
-
-    expected = verification.EXPECTED_PAIRS if expected is None else expected or None
-    return verification.verify(
-        unit,
-        known=checksums.load(lists),
-        expected_pairs=expected,
-        decode_images=decode,
-        on_bytes=_count if _counter is not None else None,
-    )
-
-
-def _total_bytes(units: Sequence) -> int | None:
-    """Bytes to read, where all are local files."""
-    if all(unit.kind == 'file' and os.path.exists(unit.location) for unit in units):
-        return sum(os.path.getsize(unit.location) for unit in units)
-    return None
 
 
 def _say_problems(report) -> None:
@@ -177,11 +92,8 @@ def _say_problems(report) -> None:
 
 
 def _output(reports: Sequence, args: argparse.Namespace) -> None:
-    content = [dataclasses.asdict(report) for report in reports]
-    if args.report is not None:
-        args.report.write_text(json.dumps(content, indent=2), encoding='utf-8')
     if args.json:
-        terminal.show(content)
+        terminal.show([dataclasses.asdict(report) for report in reports])
         return
     rows = [
         [

@@ -4,40 +4,36 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import pathlib
 from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from segment_anything_tfds.cli import links as links_command
 from segment_anything_tfds.cli import terminal
 from segment_anything_tfds.cli.download import consent
 from segment_anything_tfds.source import selection
 
 if TYPE_CHECKING:  # slow to import
-    from segment_anything_tfds.cli.download import fleet
+    from segment_anything_tfds.actions import fleet
 
 HELP = """\
 download archives: in parallel, going on where an earlier run or a broken connection stopped
 
   sa1b download segment_anything_links.txt --to archives --archives 20-29,130
   sa1b download renewed_links.txt --to archives              links expired? get new ones, go on
-  sa1b download links.txt --to data --archives 20 --extract  images/ and annotations/ as well
+  sa1b download links.txt --to data --archives 20 --extract apart      images/ and annotations/ too
 
 Run the same command again and it does what is missing: archives are known by their names, so a
 renewed links file goes on where the old one stopped. An archive has its name only when it is whole;
 until then it is `sa_000020.tar.part`. Digests are checked on the way where they are known.
+Builds read archives, and folders of one archive each (--extract apart); what is extracted together
+is for other tools, so keep the archives beside it if you mean to build.
 """
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('file', metavar='LINKS', help='the links file, or the folder that has it')
     parser.add_argument(
-        '--to',
-        type=pathlib.Path,
-        default=pathlib.Path(),
-        metavar='DIR',
-        help='where archives go (default: here)',
+        '--to', default='.', metavar='DIR', help='where archives go (default: here)'
     )
     terminal.add_archives(parser)
     parser.add_argument(
@@ -61,8 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs='?',
         const='together',
         choices=['together', 'apart'],
-        help='also extract into images/ and annotations/: of all archives together, or of each'
-        ' archive in a folder of its own, sa_000020/images/',
+        help='also extract into images/ and annotations/: of all archives together, which no build'
+        ' reads, or of each archive in a folder of its own, sa_000020/images/, which builds read',
     )
     parser.add_argument(
         '--delete_archives', action='store_true', help='delete an archive once it is extracted'
@@ -73,17 +69,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Downloads; returns the exit code."""
-    from segment_anything_tfds.cli.download import job
-    from segment_anything_tfds.source import checksums
+    from segment_anything_tfds.actions import download_archives, link_report, places
 
-    listed = links_command.read(args.file)
-    numbers = terminal.chosen(args.archives, listed.archives, listed.path)
-    if args.delete_archives and not args.extract:
-        raise terminal.UsageError('--delete_archives: expected --extract beside it; got none')
-    known = checksums.load([args.digests] if args.digests else [])
-    args.to.mkdir(parents=True, exist_ok=True)
-    consent.ask(args.to, args.accept_license)
-    outcomes = job.Job(args, known).run(listed, numbers)
+    link_report.read(args.file)  # what is wrong with it is said before anything is asked
+    accepted = consent.ask(places.local_folder('to', args.to), args.accept_license)
+    outcomes = download_archives.download(
+        args.file,
+        to=args.to,
+        archives=args.archives,
+        jobs=args.jobs,
+        limit_rate=args.limit_rate,
+        digests=args.digests,
+        extract=args.extract,
+        delete_archives=args.delete_archives,
+        accept_license=accepted,
+    )
     return _report(outcomes, args.json)
 
 

@@ -3,19 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import datetime
 import pathlib
 import sys
 
 from segment_anything_tfds.cli import terminal
-from segment_anything_tfds.source.remote import links_file
-
-NOTICE = f"""\
-SA-1B is given out under the SA-1B Dataset Research License, for research purposes only. Its images
-are licensed from a photo company; faces and licence plates in them are blurred. Who downloads the
-data accepts that licence, whose full text is at
-{links_file.HOMEPAGE}
-"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,20 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def ask(folder: pathlib.Path, accepted: bool) -> None:
-    """Makes sure that the licence has been accepted for this folder.
+def ask(folder: pathlib.Path, accepted: bool) -> bool:
+    """Makes sure that the licence has been accepted for this folder; `True` then.
 
     Raises:
       UsageError: it was not accepted, or nobody can be asked.
     """
-    from segment_anything_tfds.source.remote import part
+    from segment_anything_tfds.actions import licence
 
-    note = folder / part.STATE_FOLDER / 'license_accepted.txt'
-    if note.exists():
-        return
-    terminal.say(NOTICE)
+    if licence.is_accepted(folder):
+        return True
+    terminal.say(licence.NOTICE)
     if not accepted:
-        if not sys.stdin.isatty():
+        if sys.stdin is None or not sys.stdin.isatty():  # it may be closed
             raise terminal.UsageError(
                 'expected the licence to be accepted; got no terminal to ask. '
                 'Read it, then pass --accept-license.'
@@ -49,6 +39,4 @@ def ask(folder: pathlib.Path, accepted: bool) -> None:
         terminal.say('Do you accept the licence? [yes/no]')
         if sys.stdin.readline().strip().lower() not in ('y', 'yes'):
             raise terminal.UsageError('expected the licence to be accepted; got no "yes"')
-    note.parent.mkdir(parents=True, exist_ok=True)
-    now = datetime.datetime.now(datetime.timezone.utc)
-    note.write_text(f'SA-1B Dataset Research License, accepted {now:%Y-%m-%d %H:%M} UTC\n')
+    return True

@@ -20,7 +20,7 @@ from segment_anything_tfds.source.archive import locations, pair_stream, tar_str
 from segment_anything_tfds.source.remote import fetch, links_file, part, redaction
 from segment_anything_tfds.source.remote.control import Pace, Stop
 
-__all__ = ['Done', 'Pace', 'Stop', 'download', 'final_path']
+__all__ = ['Done', 'Pace', 'Stop', 'download', 'final_path', 'is_there']
 
 PIECE = 1 << 20  # bytes read, hashed and written at once
 OVERLAP = 64 << 10  # bytes fetched again on resuming, to compare with what is there
@@ -53,6 +53,21 @@ def final_path(folder: str | os.PathLike, name: str) -> pathlib.Path:
     return pathlib.Path(folder) / f'{name}.tar'
 
 
+def is_there(folder: str | os.PathLike, name: str) -> bool:
+    """Whether an archive lies there; an empty file of its name is none.
+
+    Raises:
+      IsADirectoryError: a folder has its name.
+    """
+    final = final_path(folder, name)
+    if final.is_dir():
+        raise IsADirectoryError(
+            f'`downloader.is_there`: expected {final} to be an archive, or nothing; got a folder. '
+            'Move it away.'
+        )
+    return final.exists() and final.stat().st_size > 0
+
+
 def download(
     link: links_file.Link,
     folder: str | os.PathLike,
@@ -81,10 +96,10 @@ def download(
       OSError: the disk is full, or another process downloads the same archive.
     """
     final = final_path(folder, link.name)
-    if final.exists():
+    if is_there(folder, link.name):
         return Done(final, final.stat().st_size)
     with part.opened(folder, link.name) as file:
-        if final.exists():  # another process has just finished it
+        if is_there(folder, link.name):  # another process has just finished it
             part.path(folder, link.name).unlink(missing_ok=True)
             return Done(final, final.stat().st_size)
         job = _Download(link, pathlib.Path(folder), file, stop or Stop(), on_bytes)

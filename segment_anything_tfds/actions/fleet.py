@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent import futures
 
-from segment_anything_tfds.cli import terminal
-from segment_anything_tfds.source import meter
+from segment_anything_tfds.source import meter, wording
 from segment_anything_tfds.source.remote import downloader, links_file, redaction
 
 _DENIED = (401, 403, 410)  # the other links are as old as this one
@@ -57,8 +56,8 @@ Work = Callable[[links_file.Link, Callable[[int], None]], Outcome]
 class Fleet:
     """Runs downloads, `jobs` at a time, until all are done or going on has no sense."""
 
-    def __init__(self, work: Work, jobs: int, stop: downloader.Stop):
-        self._work, self._jobs, self._stop = work, jobs, stop
+    def __init__(self, work: Work, jobs: int, stop: downloader.Stop, progress: meter.Show = True):
+        self._work, self._jobs, self._stop, self._progress = work, jobs, stop, progress
         self._hopeless = threading.Event()
         self._unreachable = 0  # archives in a row
         self._shown = None
@@ -82,7 +81,10 @@ class Fleet:
         total = sum(sizes.values()) if len(sizes) == len(todo) else None
         with (
             meter.show(
-                f'{len(todo)} archives', total=total, done=sum(done.values())
+                f'{len(todo)} archives',
+                total=total,
+                done=sum(done.values()),
+                progress=self._progress,
             ) as self._shown,
             futures.ThreadPoolExecutor(self._jobs) as pool,
         ):
@@ -131,9 +133,9 @@ def _describe(outcome: Outcome) -> str:
     if outcome.status in ('failed', 'stopped'):
         return f'{outcome.archive}: {outcome.status}. {outcome.message}'.strip()
     rate = outcome.fetched / outcome.seconds if outcome.seconds else 0
-    parts = [f'{outcome.archive}: {outcome.status}, {terminal.human_bytes(outcome.bytes)}']
+    parts = [f'{outcome.archive}: {outcome.status}, {wording.human_bytes(outcome.bytes)}']
     if outcome.fetched:
-        parts.append(f'{terminal.human_bytes(rate)}/s')
+        parts.append(f'{wording.human_bytes(rate)}/s')
     if outcome.retries:
         parts.append(f'{outcome.retries} retr{"y" if outcome.retries == 1 else "ies"}')
     if outcome.digest != 'unknown':

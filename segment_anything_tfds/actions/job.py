@@ -1,28 +1,40 @@
-"""What `sa1b download` does with each archive: fetch it, check it, extract it."""
+"""What is done with each archive that is downloaded: fetch it, check it, extract it."""
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import pathlib
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from segment_anything_tfds.cli import terminal
-from segment_anything_tfds.cli.download import fleet
+from segment_anything_tfds.actions import fleet
+from segment_anything_tfds.source import meter, wording
 from segment_anything_tfds.source.archive import extract, locations
 from segment_anything_tfds.source.remote import downloader, fetch, links_file, part, sizes
 
 _HEADROOM = 1 << 30  # bytes of the disk that stay free
 
 
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How to download; see `download_archives.download`."""
+
+    to: pathlib.Path
+    jobs: int = 4
+    limit_rate: int | None = None
+    extract: str | None = None
+    delete_archives: bool = False
+    progress: meter.Show = True
+
+
 class Job:
     """What is done with one archive: downloaded, checked, extracted."""
 
-    def __init__(self, args: argparse.Namespace, known):
-        self._args, self._known = args, known
+    def __init__(self, plan: Plan, known):
+        self._plan, self._known = plan, known
         self.stop = downloader.Stop()
-        self._pace = downloader.Pace(args.limit_rate, self.stop)
+        self._pace = downloader.Pace(plan.limit_rate, self.stop)
 
     def run(self, listed: links_file.Links, numbers: Sequence[int]) -> list[fleet.Outcome]:
         """Does what is missing of all archives, several at a time."""
@@ -31,31 +43,32 @@ class Job:
         there = {link.number: size for link in todo if (size := self.present(link.name).bytes)}
         absent = [link for link in todo if link.number not in there]
         links_file.check_expiry(listed, [link.number for link in absent])
-        known = there | _ask_sizes(absent)
-        parts = {link.number: part.size(self._args.to, link.name) for link in absent}
+        known = there | _ask_sizes(absent, self._plan.progress)
+        parts = {link.number: part.size(self._plan.to, link.name) for link in absent}
         done = there | parts
         needed = sum(known.values()) - sum(done.values())
-        _check_room(self._args.to, needed + sum(known.values()) * bool(self._args.extract))
-        outcomes = fleet.Fleet(self.work, self._args.jobs, self.stop).run(todo, known, done)
+        _check_room(self._plan.to, needed + sum(known.values()) * bool(self._plan.extract))
+        ships = fleet.Fleet(self.work, self._plan.jobs, self.stop, self._plan.progress)
+        outcomes = ships.run(todo, known, done)
         return outcomes + [self.present(link.name) for link in chosen if link not in todo]
 
     def is_done(self, name: str) -> bool:
         """Whether nothing is left to do."""
-        there = downloader.final_path(self._args.to, name).exists()
-        if not self._args.extract:
+        there = downloader.is_there(self._plan.to, name)
+        if not self._plan.extract:
             return there
-        extracted = extract.is_extracted(self._args.to, name)
-        return extracted and (there or self._args.delete_archives)
+        extracted = extract.is_extracted(self._plan.to, name)
+        return extracted and (there or self._plan.delete_archives)
 
     def present(self, name: str) -> fleet.Outcome:
         """The outcome of an archive that was done before."""
-        path = downloader.final_path(self._args.to, name)
+        path = downloader.final_path(self._plan.to, name)
         return fleet.Outcome(name, 'present', path.stat().st_size if path.exists() else 0)
 
     def work(self, link: links_file.Link, on_bytes: Callable[[int], None]) -> fleet.Outcome:
         """Does all that is to be done with an archive."""
         done = downloader.download(
-            link, self._args.to, stop=self.stop, pace=self._pace, on_bytes=on_bytes
+            link, self._plan.to, stop=self.stop, pace=self._pace, on_bytes=on_bytes
         )
         outcome = fleet.Outcome(
             link.name,
@@ -68,7 +81,7 @@ class Job:
         )
         if done.md5:
             self._judge(done, outcome)
-        if outcome.status != 'failed' and self._args.extract:
+        if outcome.status != 'failed' and self._plan.extract:
             self._extract(link, done.path, outcome)
         return outcome
 
@@ -85,18 +98,18 @@ class Job:
             outcome.message += f' It was set aside as {aside.name}.'
 
     def _extract(self, link: links_file.Link, path: pathlib.Path, outcome: fleet.Outcome) -> None:
-        if extract.is_extracted(self._args.to, link.name):
+        if extract.is_extracted(self._plan.to, link.name):
             return
         found: Counter = Counter()
         outcome.extracted = extract.extract(
             locations.Source(link.number, 'file', str(path)),
-            self._args.to,
-            apart=self._args.extract == 'apart',
+            self._plan.to,
+            apart=self._plan.extract == 'apart',
             on_fault=lambda fault: found.update([fault.reason]),
             on_bytes=self._heed_stop,
         )
         outcome.faults = dict(found)
-        if self._args.delete_archives:
+        if self._plan.delete_archives:
             path.unlink()
 
     def _heed_stop(self, size: int) -> None:
@@ -104,9 +117,9 @@ class Job:
             raise fetch.FetchError('The archive is whole, but not extracted.', 'stopped')
 
 
-def _ask_sizes(absent: Sequence[links_file.Link]) -> dict[int, int]:
+def _ask_sizes(absent: Sequence[links_file.Link], progress: meter.Show) -> dict[int, int]:
     """Sizes by number, as far as the server tells them; an error where there is no server."""
-    answers = sizes.ask(absent)
+    answers = sizes.ask(absent, progress=progress)
     if answers and all(isinstance(answer, sizes.Unreachable) for answer in answers.values()):
         raise OSError(next(iter(answers.values())))
     return {number: size for number, size in answers.items() if isinstance(size, int)}
@@ -116,7 +129,7 @@ def _check_room(folder: pathlib.Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > 0 and needed + _HEADROOM > free:
         raise OSError(
-            f'expected room for {terminal.human_bytes(needed)} and '
-            f'{terminal.human_bytes(_HEADROOM)} to spare in {folder}; got '
-            f'{terminal.human_bytes(free)}. Choose fewer with --archives, or another --to.'
+            f'expected room for {wording.human_bytes(needed)} and '
+            f'{wording.human_bytes(_HEADROOM)} to spare in {folder}; got '
+            f'{wording.human_bytes(free)}. Choose fewer with --archives, or another --to.'
         )

@@ -1,0 +1,191 @@
+"""What functions that read data are given: paths, archives, filters, and what to do with faults."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from segment_anything_tfds.source import faults, meter, selection
+from segment_anything_tfds.source.archive import inputs
+
+if TYPE_CHECKING:
+    from segment_anything_tfds.export.records import Record
+
+Path = str | os.PathLike
+Paths = Path | Sequence[Path]
+Archives = str | int | Iterable[int] | None
+OnFault = Callable[[faults.Fault], object]
+Known = TypeVar('Known')
+
+
+class ArgumentError(ValueError):
+    """A function was asked for something that it cannot do."""
+
+
+def numbers(archives: Archives) -> tuple[int, ...] | None:
+    """The archives that are named; `None` for all.
+
+    Args:
+      archives: a text such as `'20-29,130'`, a number, or numbers.
+
+    Raises:
+      ArgumentError: the text is malformed.
+    """
+    if archives is None:
+        return None
+    if isinstance(archives, int):
+        return (archives,)
+    if not isinstance(archives, str):
+        return tuple(sorted(set(archives)))
+    try:
+        return selection.parse(archives)
+    except ValueError as error:
+        raise ArgumentError(f'--archives: {error}') from None
+
+
+def among(archives: Archives, known: Iterable[int], where: str) -> tuple[int, ...]:
+    """The archives that are named; all that are `known` where none is.
+
+    Raises:
+      ArgumentError: the text is malformed, or names archives that are not known.
+    """
+    known = set(known)
+    chosen = numbers(archives)
+    if chosen is None:
+        return tuple(sorted(known))
+    if missing := set(chosen) - known:
+        raise ArgumentError(
+            f'--archives: expected archives that {where} lists; got {selection.format(missing)}, '
+            'which it does not.'
+        )
+    return chosen
+
+
+def listed(paths: Paths) -> list[Path]:
+    """Paths as a list, also where there is one only."""
+    return [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
+
+
+def find(paths: Paths, archives: Archives = None) -> list[inputs.Input]:
+    """The archives and shards that paths hold.
+
+    Raises:
+      FileNotFoundError: a path does not exist.
+      ArgumentError: a path holds nothing of the kind, or not the archives that are named.
+    """
+    wanted = numbers(archives)
+    try:
+        return inputs.find(listed(paths), wanted)
+    except ValueError as error:
+        raise ArgumentError(str(error)) from None
+
+
+def one_of(name: str, value: Known, known: Iterable[Known]) -> Known:
+    """The value, where it is one of those that are known.
+
+    Raises:
+      ArgumentError: it is not.
+    """
+    known = list(known)
+    if value not in known:
+        raise ArgumentError(f'--{name}: expected one of {", ".join(map(str, known))}; got {value}')
+    return value
+
+
+class Policy:
+    """An `on_fault` that obeys `on_error`, and counts what is left out.
+
+    Attributes:
+      reasons: how many records were left out, by reason.
+    """
+
+    def __init__(self, on_error: str, on_fault: OnFault | None = None, advice: str | None = None):
+        self.reasons: Counter[str] = Counter()
+        self._fail = one_of('on_error', on_error, ('fail', 'skip')) == 'fail'
+        self._on_fault = on_fault
+        self._advice = advice or "`on_error='skip'` leaves such records out."
+
+    def __call__(self, fault: faults.Fault) -> None:
+        if self._fail:
+            raise faults.DataError([fault], f'{fault}\nNothing was kept; {self._advice}')
+        self.reasons[fault.reason] += 1
+        if self._on_fault is not None:
+            self._on_fault(fault)
+
+
+def read(
+    paths: Paths,
+    policy: OnFault,
+    *,
+    archives: Archives = None,
+    filter: str | None = None,
+    limit: int | None = None,
+) -> Iterator[Record]:
+    """Records of all inputs, filtered; what is wrong with the arguments is said at once."""
+    from segment_anything_tfds.export import filters
+
+    try:
+        keep = filters.parse(filter or '')
+    except ValueError as error:
+        raise ArgumentError(f'--filter: {error}') from None
+    if limit is not None and limit < 1:
+        raise ArgumentError(f'--limit: expected a whole number, 1 or more; got {limit}')
+    return _read(find(paths, archives), policy, keep, limit)
+
+
+def _read(units, policy: OnFault, keep, limit: int | None) -> Iterator[Record]:
+    from segment_anything_tfds.export import records
+
+    left = limit
+    for unit in units:
+        for record in records.read(unit, on_fault=policy):
+            kept = keep(record)
+            if kept is None:
+                continue
+            yield kept
+            left = None if left is None else left - 1
+            if left == 0:
+                return
+
+
+def records(
+    paths: Paths,
+    *,
+    archives: Archives = None,
+    filter: str | None = None,
+    limit: int | None = None,
+    on_error: str = 'fail',
+    on_fault: OnFault | None = None,
+    progress: meter.Show = None,
+) -> Iterator[Record]:
+    """Iterates over the records of archives, extracted archives or a prepared dataset.
+
+    Args:
+      paths: an archive, a folder of archives, an extracted archive, or a prepared dataset; or
+        several of them. Local, or in a bucket.
+      archives: numbers of the archives that are wanted, such as `'20-29,130'`; all by default.
+      filter: rules joined by commas, such as `'area>=1000, predicted_iou>0.9, width>=2000'`; see
+        `export.filters.parse`.
+      limit: how many records to give at most.
+      on_error: `'fail'` raises at the first record that breaks a rule, `'skip'` leaves it out.
+      on_fault: with `'skip'`, called with each fault.
+      progress: whether and how to show progress: `True`, nothing, or a function that is called
+        with a `Progress`.
+
+    Returns:
+      An iterator over records: `jpeg`, the image file; `json`, the record; `rows`, its
+      annotations, an empty list where an image has no masks; `example`, the checked columns.
+
+    Raises:
+      FileNotFoundError: a path does not exist.
+      ValueError: an argument is malformed, or a path holds nothing of the kind.
+      DataError: while iterating, an archive is damaged, or a record breaks a rule.
+
+    Example:
+      >>> for record in records('dummy_data', archives='0', limit=2):
+      ...     print(record.file_name, len(record.rows))  # doctest: +SKIP
+    """
+    found = read(paths, Policy(on_error, on_fault), archives=archives, filter=filter, limit=limit)
+    return meter.track(found, 'records', total=limit, progress=progress)

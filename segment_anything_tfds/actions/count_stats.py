@@ -1,0 +1,171 @@
+"""What images and masks are like, counted by Beam: section 5 of the SAM paper."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import logging
+import os
+import signal
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from segment_anything_tfds.actions import choosing, places
+from segment_anything_tfds.source.archive import paths as paths_lib
+
+if TYPE_CHECKING:
+    from segment_anything_tfds.report.dataset_stats import Statistics
+
+
+def stats(
+    paths: choosing.Paths = (),
+    *,
+    archives: choosing.Archives = None,
+    merge: choosing.Paths = (),
+    on_error: str = 'fail',
+    out: choosing.Path | None = None,
+    png: choosing.Path | None = None,
+    html: choosing.Path | None = None,
+    beam_options: str = '',
+) -> Statistics:
+    """Counts where masks lie, how large and how concave they are, and their scores.
+
+    One archive or shard is one unit of work for Beam, so the same call covers the whole data on
+    many machines. Counts are exact; results of several runs can be added up.
+
+    Args:
+      paths: archives, folders of archives, extracted archives, or prepared datasets.
+      archives: numbers of the archives that are wanted, such as `'20-29,130'`; all by default.
+      merge: files that earlier runs wrote, to be added.
+      on_error: records that break rules are left out and listed in `faults` and `first_faults`;
+        with `'fail'` the command ends with 1 then. Nothing is raised for them.
+      out: a file for the numbers, as JSON; may be remote.
+      png: a file for all plots.
+      html: a file for a page.
+      beam_options: options for Beam, joined by commas: `'runner=DataflowRunner,project=...'`.
+
+    Returns:
+      The numbers: `images`, `masks`, `mean(name)`, `quantile(name, share)`, `to_json()` and so on.
+
+    Raises:
+      FileNotFoundError: a path does not exist.
+      ValueError: an argument is malformed, or a file to merge is no result of this.
+    """
+    from segment_anything_tfds.report import dataset_stats
+
+    choosing.one_of('on_error', on_error, ('fail', 'skip'))
+    named, merged = choosing.listed(paths), choosing.listed(merge)
+    if not named and not merged:
+        raise choosing.ArgumentError('expected PATH or --merge FILE; got neither')
+    for option, path in {'out': out, 'png': png, 'html': html}.items():
+        places.check_file(option, path)
+    if png is not None or html is not None:
+        importlib.import_module('matplotlib')  # where it is missing, that is said first
+    parts = [_read(path) for path in merged]
+    if named:
+        parts.append(_count(choosing.find(named, archives), out, beam_options))
+    found = dataset_stats.total(parts)
+    if out is not None and merged:
+        places.save(out, json.dumps(found.to_json()).encode())
+    _draw(found, png, html, _title([*named, *merged], archives))
+    return found
+
+
+def _title(sources: Sequence[choosing.Path], archives: choosing.Archives) -> str:
+    title = ', '.join(map(os.fspath, sources))
+    return f'{title}; archives {archives}' if archives is not None else title
+
+
+def _draw(
+    found: Statistics, png: choosing.Path | None, html: choosing.Path | None, title: str
+) -> None:
+    if png is None and html is None:
+        return
+    from segment_anything_tfds.report import plots
+
+    if png is not None:
+        places.save(png, plots.to_png(found))
+    if html is not None:
+        places.save(html, plots.to_html(found, title).encode(errors='backslashreplace'))
+
+
+def _read(path: choosing.Path) -> Statistics:
+    from segment_anything_tfds.report import dataset_stats
+
+    try:
+        return dataset_stats.Statistics.from_json(
+            json.loads(paths_lib.open_path(os.fspath(path)).read_bytes())
+        )
+    except ValueError as error:
+        raise ValueError(
+            f'--merge: expected what `sa1b stats --out` writes in {path}; got: {error}'
+        ) from None
+
+
+def _count(units: Sequence, out: choosing.Path | None, beam_options: str) -> Statistics:
+    logging.disable(logging.WARNING)  # Beam warns of what it has not, when it is imported
+    from segment_anything_tfds.prepare import runner
+    from segment_anything_tfds.report import counting
+
+    logging.disable(logging.NOTSET)
+    with tempfile.TemporaryDirectory() as folder, runner.quiet(), _interruptible():
+        path = os.fspath(out) if out else f'{folder}/stats.json'
+        pipeline = runner.pipeline(options=_beam_options(beam_options))
+        return counting.run(units, count_unit, pipeline, path)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Gives back the `KeyboardInterrupt` that Beam logs and wraps like any other error."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    interrupted = threading.Event()
+
+    def interrupt(*_):
+        interrupted.set()
+        logging.disable(logging.CRITICAL)
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception:
+        if interrupted.is_set():
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+        logging.disable(logging.NOTSET)
+
+
+def count_unit(unit):
+    """The statistics of one archive or shard; runs in Beam's workers."""
+    from segment_anything_tfds.export import records
+    from segment_anything_tfds.report import dataset_stats
+    from segment_anything_tfds.source import faults
+
+    statistics = dataset_stats.Statistics()
+    try:
+        for record in records.read(unit, on_fault=statistics.add_fault):
+            image, columns = record.example.image, record.example.annotations
+            statistics.add(
+                (image['height'], image['width']),
+                columns['counts'],
+                columns['predicted_iou'],
+                columns['stability_score'],
+            )
+    except faults.DataError as error:  # what came before still counts
+        for fault in error.faults:
+            statistics.add_fault(fault)
+    return statistics
+
+
+def _beam_options(text: str):
+    from apache_beam.options import pipeline_options
+
+    flags = [f'--{flag.strip()}' for flag in text.split(',') if flag.strip()]
+    return pipeline_options.PipelineOptions(flags=flags)

@@ -65,6 +65,7 @@ def verify(
             expected=expected,
             report=report,
             progress=progress,
+            here=jobs == 1,
         )
     )
     keep(reports, record=record, report=report, strict=strict)
@@ -82,8 +83,12 @@ def iterate(
     expected: int | None,
     report: choosing.Path | None,
     progress: meter.Show,
+    here: bool,
 ) -> Iterator[verification.Report]:
-    """The reports of `verify`, one by one as they come; arguments are checked first."""
+    """The reports of `verify`, one by one as they come; arguments are checked first.
+
+    Work in this process, `here`, is interrupted between two reads alone; other processes are left.
+    """
     units = choosing.find(paths, archives)
     if any(isinstance(unit, inputs.Shard) for unit in units):
         raise choosing.ArgumentError(
@@ -100,7 +105,7 @@ def iterate(
     places.check_file('report', report)
     options = {'lists': lists, 'decode': decode, 'expected': expected}
     with meter.show('verify', total=_total_bytes(units), progress=progress) as shown:
-        if min(jobs, len(units)) == 1:
+        if here:
             for unit in units:
                 yield verify_one(unit, **options, on_bytes=shown.add)
         else:

@@ -69,6 +69,7 @@ def run(args: argparse.Namespace) -> int:
         expected=args.expected,
         report=args.report,
         progress=True,
+        here=False,
     )
     for report in found:
         reports.append(report)

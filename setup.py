@@ -13,6 +13,7 @@ EXTRAS = {
     's3': ['s3fs'],
     'dask': ['apache-beam[dask]'],
     'training': ['keras>=3.5', 'keras-hub'],
+    'index': ['indexed_gzip'],
     'report': ['matplotlib'],
     'export': ['webdataset'],
 }
@@ -21,6 +22,7 @@ EXTRAS['test'] = [
     *EXTRAS['s3'],
     *EXTRAS['dask'],
     *EXTRAS['training'],
+    *EXTRAS['index'],
     *EXTRAS['report'],
     *EXTRAS['export'],
     'apache-beam[gcp]; python_version >= "3.11"',  # pip searches very long on 3.10

@@ -27,12 +27,14 @@ if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
     from segment_anything_tfds.ops import boxes, prompts, rle, transforms
     from segment_anything_tfds.report.show import show_examples
     from segment_anything_tfds.segment_anything_dataset_builder import Builder
+    from segment_anything_tfds.source.access.archive_map import archive_index
     from segment_anything_tfds.source.record import coco_rle
 
 __version__ = '1.0.0'
 
 _LAZY = {
     'Builder': 'segment_anything_tfds.segment_anything_dataset_builder:Builder',
+    'archive_index': 'segment_anything_tfds.source.access.archive_map:archive_index',
     'boxes': 'segment_anything_tfds.ops.boxes',
     'coco_rle': 'segment_anything_tfds.source.record.coco_rle',
     'download': 'segment_anything_tfds.actions.download_archives:download',
@@ -53,6 +55,7 @@ _LAZY = {
 __all__ = [
     'Builder',
     '__version__',
+    'archive_index',
     'boxes',
     'coco_rle',
     'download',

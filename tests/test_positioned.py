@@ -7,7 +7,8 @@ import fault_server
 import pytest
 import tars
 
-from segment_anything_tfds.source.archive import pair_stream, positioned
+from segment_anything_tfds.source.access import positioned
+from segment_anything_tfds.source.archive import pair_stream
 from segment_anything_tfds.source.archive.locations import Source
 from segment_anything_tfds.source.faults import DataError
 

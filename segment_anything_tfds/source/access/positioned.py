@@ -22,7 +22,7 @@ _PIECE = 1 << 20
 
 
 class PositionalFile:
-    """A local file that any thread reads at any offset."""
+    """A local file that any thread reads at any offset; processes may share it after a fork."""
 
     def __init__(self, path: str | os.PathLike):
         self._file = open(path, 'rb', buffering=0)  # noqa: SIM115
@@ -31,13 +31,17 @@ class PositionalFile:
 
     def read_at(self, offset: int, size: int) -> bytes:
         """`size` bytes from `offset` on; fewer where the file ends."""
-        pieces, left = [], min(size, max(self.size - offset, 0))
+        data = self._read(offset, size)
+        while len(data) < size and (more := self._read(offset + len(data), size - len(data))):
+            data += more
+        return data
+
+    def _read(self, offset: int, size: int) -> bytes:
+        if hasattr(os, 'pread'):  # which leaves the place alone that processes have in common
+            return os.pread(self._file.fileno(), size, offset)
         with self._lock:
             self._file.seek(offset)
-            while left and (piece := self._file.read(left)):
-                pieces.append(piece)
-                left -= len(piece)
-        return pieces[0] if len(pieces) == 1 else b''.join(pieces)
+            return self._file.read(size)
 
     def close(self) -> None:
         self._file.close()
@@ -90,6 +94,7 @@ class PositionedReader(pair_stream.ArchiveReader):
 
     Attributes:
       by_position: whether what is passed over is not read.
+      passed: numbers of the images of the pairs that were passed over.
     """
 
     def __init__(
@@ -124,6 +129,7 @@ class PositionedReader(pair_stream.ArchiveReader):
             want_digest=want_digest,
             on_bytes=on_bytes,
         )
+        self.passed: list[int] = []
         self._start = start
         self._open_raw = open_raw
         self._is_cut = False  # whether the file ends within the member that reading stands at
@@ -147,28 +153,32 @@ class PositionedReader(pair_stream.ArchiveReader):
             return
         other = self._waiting.pop((half.stem, half.other))
         self.pairs += 1
-        if self.pairs > self._start:
+        if self.pairs <= self._start:
+            self.passed.append(int(half.stem[3:]))
+        else:
             yield self._make_pair(half, read(), other() if self.by_position else other)
 
     def _tar_by_position(self) -> pair_stream.Members:
         file = PositionalFile(paths.open_path(self._source.location))
         try:
-            cursor = FileCursor(file)
-            self._stream = tar_stream.TarStream(cursor)
-            halves.check_start(cursor.peek(tar_stream.BLOCK))
-            for member in self._stream:
-                half = self._half(member.name, member.kind, member.size)
-                self._count_to(cursor.position + member.size)
-                if half is None:
-                    continue
-                self._is_cut = cursor.position + member.size > file.size
-                if self._is_cut:
-                    yield half, functools.partial(self._stream.read, member)
-                else:
-                    yield half, functools.partial(file.read_at, cursor.position, member.size)
-            self._count_to(file.size)
+            yield from self._walk(FileCursor(file), file)
         finally:
             file.close()
+
+    def _walk(self, cursor: FileCursor, file: PositionalFile) -> pair_stream.Members:
+        self._stream = tar_stream.TarStream(cursor)
+        halves.check_start(cursor.peek(tar_stream.BLOCK))
+        for member in self._stream:
+            half = self._half(member.name, member.kind, member.size)
+            self._count_to(cursor.position + member.size)
+            if half is None:
+                continue
+            self._is_cut = cursor.position + member.size > file.size
+            if self._is_cut:
+                yield half, functools.partial(self._stream.read, member)
+            else:
+                yield half, functools.partial(file.read_at, cursor.position, member.size)
+        self._count_to(file.size)
 
     def _count_to(self, position: int) -> None:
         read, self.bytes_read = position - self.bytes_read, position

@@ -1,0 +1,1 @@
+"""Archives by position: read from a pair on, or image by image in any order."""

@@ -1,0 +1,239 @@
+"""`sa1b.archive_index`: the images of one archive in any order."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import pathlib
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.access import pair_places, positioned, restart_points
+from segment_anything_tfds.source.archive import inputs, locations, pair_stream, paths
+from segment_anything_tfds.source.record import annotations
+
+_log = logging.getLogger(__name__)
+
+
+class ArchiveIndex:
+    """The images of an archive with their records, by position and by id; made by `archive_index`.
+
+    A sequence that Grain, PyTorch and `random.choice` take. It can be pickled, and used after
+    a fork: each process opens the archive for itself. Position n is example n of the archive's
+    shard, where no record has a fault.
+
+    Attributes:
+      source: the archive.
+      ids: int64 [N], the number in each image's file name.
+    """
+
+    def __init__(
+        self,
+        source: locations.Source,
+        places: pair_places.Places,
+        points: pathlib.Path | None = None,
+        file: Any = None,
+    ):
+        self.source = source
+        self.ids = places.ids
+        self._places, self._points = places, points
+        self._files = {} if file is None else {os.getpid(): file}
+        self._lock = threading.Lock()
+
+    def __repr__(self) -> str:
+        return f'ArchiveIndex({self.source.location!r}, {len(self)} images)'
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        """The example at a position, as `tfds.data_source` gives it, the image undecoded.
+
+        Args:
+          position: 0 to N - 1, or from the end, -1 to -N.
+
+        Raises:
+          IndexError: there is no such position.
+          DataError: the record has a fault.
+        """
+        return to_numpy(self.example(position))
+
+    def __getitems__(self, positions: Iterable[int]) -> list[dict[str, Any]]:
+        """Several examples, as PyTorch and Grain ask for them."""
+        return [self[position] for position in positions]
+
+    def find(self, image: int | str) -> int:
+        """The position of an image.
+
+        Args:
+          image: its id, such as 223750, or its name, such as `'sa_223750'` or `'sa_223750.jpg'`.
+
+        Raises:
+          KeyError: the archive has no such image.
+        """
+        text = pathlib.PurePath(str(image)).name.partition('.')[0].lower().removeprefix('sa_')
+        found = np.flatnonzero(self.ids == int(text)) if text.isdecimal() else ()
+        if not len(found):
+            raise KeyError(
+                f'`ArchiveIndex.find`: expected `image` in {self.source.name}, which has '
+                f'{len(self):,}; got {image!r}. Look into another archive.'
+            )
+        return int(found[0])
+
+    def pair(self, position: int) -> pair_stream.Pair:
+        """The JPEG and the JSON file at a position, unchecked."""
+        position = range(len(self))[position]
+        (image_name, record_name) = self._places.names[position].tolist()
+        (image, record) = (self._read(position, half) for half in (0, 1))
+        names = (os.path.basename(name) for name in (image_name, record_name))
+        stem = f'sa_{self.ids[position]}'
+        return pair_stream.Pair(stem, next(names), image, next(names), record)
+
+    def example(self, position: int) -> annotations.Example:
+        """The checked example at a position.
+
+        Raises:
+          DataError: the record has a fault; all of them are listed.
+        """
+        pair = self.pair(position)
+        example, found = annotations.check(
+            pair.image,
+            pair.record,
+            archive=self.source.name,
+            image_name=pair.image_name,
+            record_name=pair.record_name,
+        )
+        if found:
+            raise faults.DataError(found)
+        return example
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, '_files': {}, '_lock': None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._lock = threading.Lock()
+
+    def _read(self, position: int, half: int) -> bytes:
+        if self.source.kind == 'folder':
+            return (
+                pathlib.Path(self.source.location) / self._places.names[position][half]
+            ).read_bytes()
+        offset, size = (
+            int(table[position, half]) for table in (self._places.offsets, self._places.sizes)
+        )
+        data = self._file().read_at(offset, size)
+        if len(data) < size:
+            raise OSError(
+                f'`ArchiveIndex`: {self.source.location} has become shorter. Index it again.'
+            )
+        return data
+
+    def _file(self):
+        """The archive as this process has opened it."""
+        with self._lock:
+            process = os.getpid()
+            if process not in self._files:
+                self._files = {process: _open(self.source, self._points)}
+            return self._files[process]
+
+
+def archive_index(
+    path: str | os.PathLike, *, index_dir: str | os.PathLike | None = None
+) -> ArchiveIndex:
+    """Gives random access to the images of an archive, by way of a small index that is made once.
+
+    For a plain tar only headers are read, for an extracted folder only names: a second or so. A
+    gzip archive is decompressed once, which takes a minute; then 33 KB are kept for every 8 MB of
+    contents (restart points, some 45 MB an archive), and an image takes as long as 4 MB of
+    contents take to decompress.
+
+    Args:
+      path: the archive, `sa_000020.tar`, or the folder that it was extracted to, on this machine.
+      index_dir: where the index is kept; `None` for a folder `.sa1b` beside the archive. Where
+        that cannot be written to, nothing is kept.
+
+    Returns:
+      The index. Halves of pairs that are alone are passed over, with a warning.
+
+    Raises:
+      FileNotFoundError: there is no such archive.
+      ValueError: `path` is not on this machine, or holds several archives.
+      DataError: the archive is damaged, truncated or empty.
+      ImportError: the archive is compressed, and `indexed_gzip` is not installed.
+
+    Example:
+      >>> index = archive_index('dummy_data/sa_000000.tar')
+      >>> example = index[index.find('sa_1')]
+      >>> example['annotations']['bbox'].shape[1]
+      4
+    """
+    source = _find(path)
+    kept = pair_places.index_path(source, index_dir)
+    points = kept.with_suffix('.points')
+    is_gzip = source.kind == 'file' and not positioned.is_plain_file(source)
+    found = pair_places.load(kept, source)
+    if found is not None and (points.exists() or not is_gzip):
+        return ArchiveIndex(source, found, points if is_gzip else None)
+    file = restart_points.GzipFile(source.location) if is_gzip else None
+    reasons: Counter[str] = Counter()
+    found = pair_places.find(source, file, lambda fault: reasons.update([fault.reason]))
+    if reasons:
+        listed = ', '.join(f'{count} {reason}' for reason, count in reasons.most_common())
+        _log.warning('%s: passed over: %s.', source.name, listed)
+    if not pair_places.save(kept, source, found):
+        return ArchiveIndex(source, found, file=file)
+    if file is not None:
+        file.save(points)
+    return ArchiveIndex(source, found, points if is_gzip else None, file)
+
+
+def to_numpy(example: annotations.Example) -> dict[str, Any]:
+    """An example in the structure and with the values that a prepared data set gives.
+
+    There floats went through `float32`.
+    """
+    image = dict(example.image)
+    image['file_name'] = image['file_name'].encode()
+    for name in ('height', 'image_id', 'width'):
+        image[name] = np.uint64(image[name])
+    columns: dict[str, Any] = dict(example.annotations)
+    for name in ('point_coords', 'predicted_iou', 'stability_score'):
+        columns[name] = columns[name].astype(np.float32).astype(np.float64)
+    counts = np.empty(len(columns['area']), object)
+    counts[:] = columns.pop('counts')
+    columns['segmentation'] = {'counts': counts, 'size': columns.pop('size')}
+    return {'annotations': columns, 'image': image}
+
+
+def _find(path: str | os.PathLike) -> locations.Source:
+    if not isinstance(paths.open_path(path), pathlib.Path):
+        raise ValueError(
+            '`sa1b.archive_index`: expected `path` on this machine; got '
+            f'{os.fspath(path).partition("://")[0]}://. Download the archive first.'
+        )
+    found = inputs.find([path])
+    if len(found) != 1 or not isinstance(found[0], locations.Source):
+        raise ValueError(
+            f'`sa1b.archive_index`: expected `path` to be one archive; got {len(found)} archives '
+            f'or shards in {os.fspath(path)}. Name one of them.'
+        )
+    return found[0]
+
+
+def _open(source: locations.Source, points: pathlib.Path | None):
+    if points is not None:
+        return restart_points.GzipFile(source.location, points)
+    if positioned.is_plain_file(source):
+        return positioned.PositionalFile(source.location)
+    file = restart_points.GzipFile(source.location)  # its points could not be kept
+    with contextlib.closing(iter(file.chunks())) as chunks:
+        for _ in chunks:
+            pass
+    return file

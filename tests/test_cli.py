@@ -18,7 +18,9 @@ import pytest
 import samples
 from PIL import Image
 
+from segment_anything_tfds.actions import link_report
 from segment_anything_tfds.cli import main, terminal
+from segment_anything_tfds.report import dataset_stats
 from segment_anything_tfds.source.remote import requesting
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
@@ -484,3 +486,69 @@ def test_urls_are_refused_without_being_shown(capsys, command):
 def test_stats_needs_something(capsys):
     code, printed = _run(capsys, 'stats')
     assert code == 2 and 'expected PATH or --merge FILE; got neither' in printed.err
+
+
+def test_traceback_is_shown_on_request(tmp_path, capsys):
+    (tmp_path / 'links.txt').write_text('nothing of the kind')
+    assert _run(capsys, 'links', tmp_path / 'links.txt')[0] == 2
+    with pytest.raises(ValueError, match='expected'):
+        main.main(['links', str(tmp_path / 'links.txt'), '--traceback'])
+
+
+def test_own_mistakes_keep_their_traceback(monkeypatch):
+    """Those of the data and of arguments are explained in words of ours."""
+
+    def links(*args, **kwargs):
+        return np.zeros(2) + np.zeros(3)
+
+    monkeypatch.setattr(link_report, 'links', links)
+    monkeypatch.setattr(main, '_PACKAGE', REPO)  # as if the line above stood in the package
+    with pytest.raises(ValueError, match='broadcast'):
+        main.main(['links', 'links.txt'])
+
+
+@pytest.mark.parametrize('name', ['images', 'units', 'faults'])
+def test_merged_statistics_with_a_null_are_refused(tmp_path, capsys, name):
+    content = dataset_stats.Statistics().to_json()
+    content[name] = {'json_invalid': None} if name == 'faults' else None
+    (tmp_path / 'stats.json').write_text(json.dumps(content))
+    code, printed = _run(capsys, 'stats', '--merge', tmp_path / 'stats.json')
+    assert code == 1 and '--merge: expected what `sa1b stats --out` writes' in printed.err
+
+
+@pytest.mark.parametrize(
+    'args', [['download', 'LINKS', '--to'], ['export', 'DATA', '--format', 'coco', '--out']]
+)
+def test_folders_in_buckets_are_refused(tmp_path, capsys, monkeypatch, args):
+    links = _links_file(tmp_path, f'sa_000020.tar\thttps://a.b/c?oe={fault_server.VALID_UNTIL:X}')
+    args = [{'LINKS': links, 'DATA': DUMMY_DATA}.get(arg, arg) for arg in args]
+    monkeypatch.chdir(tmp_path)
+    code, printed = _run(capsys, *args, 's3://bucket/folder')
+    assert code == 2 and 'expected a folder on this computer; got s3://bucket' in printed.err
+    assert [path.name for path in tmp_path.iterdir()] == ['links.txt']
+
+
+def test_links_miss_only_what_was_asked_for(tmp_path, capsys):
+    links = _links_file(tmp_path, f'sa_000020.tar\thttps://a.b/c?oe={fault_server.VALID_UNTIL:X}')
+    code, printed = _run(capsys, 'links', links, '--archives', '20', '--json')
+    assert code == 0 and json.loads(printed.out)['missing'] == ''
+
+
+def test_licence_with_standard_input_closed(tmp_path, capsys, monkeypatch):
+    links = _links_file(tmp_path, f'sa_000020.tar\thttps://a.b/c?oe={fault_server.VALID_UNTIL:X}')
+    monkeypatch.setattr(sys, 'stdin', None)
+    code, printed = _run(capsys, 'download', links, '--to', tmp_path / 'to')
+    assert code == 2 and 'got no terminal to ask' in printed.err
+
+
+def test_chatter_of_tensorflow_is_hidden_and_errors_are_not():
+    code = """
+import os
+from segment_anything_tfds.cli import quiet
+with quiet._without_chatter():
+    os.write(2, b'E0000 00:00:1 7 a.cc:1] no memory\\nI0000 00:00:1 7 b.cc:1] all is on\\n')
+quiet.import_tensorflow()
+os.write(2, b'after\\n')
+"""
+    done = building.run_python(code)
+    assert done.stderr.splitlines() == ['E0000 00:00:1 7 a.cc:1] no memory', 'after']

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -77,9 +78,39 @@ def find(paths: Paths, archives: Archives = None) -> list[inputs.Input]:
     """
     wanted = numbers(archives)
     try:
-        return inputs.find(listed(paths), wanted)
+        with served(paths):
+            found = inputs.find(listed(paths), wanted)
     except ValueError as error:
         raise ArgumentError(str(error)) from None
+    for unit in found:
+        if isinstance(unit, inputs.Shard):
+            _check_readable(unit)
+    return found
+
+
+def _check_readable(shard: inputs.Shard) -> None:
+    """TensorFlow reads shards itself, and knows fewer stores than `fsspec` does."""
+    scheme, separator, _ = shard.folder.partition('://')
+    if separator and scheme != 'gs':
+        raise ArgumentError(
+            f'expected a prepared dataset on this computer or in gs://; got {shard.folder}, which '
+            f'TensorFlow does not read from {scheme}://. Copy it here, or name its archives.'
+        )
+
+
+@contextlib.contextmanager
+def served(place: object) -> Iterator[None]:
+    """Names what helps where TensorFlow, which serves buckets by default, knows no such bucket."""
+    try:
+        yield
+    except Exception as error:
+        if 'File system scheme' not in str(error):
+            raise
+        raise ArgumentError(
+            f'expected a place that can be read and written; got {place}, of which TensorFlow knows'
+            ' nothing. Set EPATH_USE_TF=false, so that fsspec serves it, and install what that '
+            "needs: pip install 'segment-anything-tfds[s3]', or [gcp]."
+        ) from None
 
 
 def one_of(name: str, value: Known, known: Iterable[Known]) -> Known:

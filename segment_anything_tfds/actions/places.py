@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import pathlib
-from collections.abc import Iterator
 
-from segment_anything_tfds.actions.choosing import ArgumentError, Path
+from segment_anything_tfds.actions.choosing import ArgumentError, Path, served
 from segment_anything_tfds.source.archive import paths
 
 
@@ -35,7 +33,7 @@ def check_file(option: str, path: Path | None) -> None:
     if path is None:
         return
     try:
-        with explained(option, path):
+        with served(path):
             target = paths.open_path(os.fspath(path))
             if target.is_dir():
                 raise ArgumentError(f'--{option}: expected a file; got the folder {target}')
@@ -51,18 +49,3 @@ def save(path: Path, data: bytes) -> None:
     target = paths.open_path(os.fspath(path))
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(data)
-
-
-@contextlib.contextmanager
-def explained(option: str, path: object) -> Iterator[None]:
-    """Names what helps where TensorFlow, which serves buckets by default, knows no such bucket."""
-    try:
-        yield
-    except Exception as error:
-        if 'File system scheme' not in str(error):
-            raise
-        raise ArgumentError(
-            f'--{option}: expected a place that can be read and written; got {path}, of which '
-            'TensorFlow knows nothing. Set EPATH_USE_TF=false, so that fsspec serves it, and '
-            "install what that needs: pip install 'segment-anything-tfds[s3]' or [gcp]."
-        ) from None

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import logging
-import os
 import pathlib
 import statistics
 import tempfile
 
-from segment_anything_tfds.cli import terminal
+from segment_anything_tfds.cli import quiet, terminal
 from segment_anything_tfds.source import resources
 
 HELP = """\
@@ -40,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Runs the demo; returns the exit code."""
     terminal.say('Building three small archives; the first import of TensorFlow takes a while.')
-    _silence()
+    quiet.import_tensorflow()
     with tempfile.TemporaryDirectory(prefix='sa1b_demo_') as temporary:
         examples = _load(args.data_dir or temporary)
         rows = [_describe(example) for example in examples]
@@ -53,15 +51,6 @@ def run(args: argparse.Namespace) -> int:
     _draw(best, args.out)
     terminal.say(f'The masks of {best["file_name"]}, drawn: {args.out}')
     return 0
-
-
-def _silence() -> None:
-    """Keeps the libraries from logging what does not concern a person at a terminal."""
-    os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-    logging.getLogger().setLevel(logging.ERROR)
-    from absl import logging as absl_logging
-
-    absl_logging.set_verbosity(absl_logging.ERROR)
 
 
 def _load(data_dir: str) -> list[dict]:

@@ -49,6 +49,7 @@ def run(args: argparse.Namespace) -> int:
     """Exports; returns the exit code."""
     from segment_anything_tfds.actions import export_records
 
+    reading.find_quietly(args)
     skipped = reading.Skipped(args.on_error)
     layout = {
         field.name: getattr(args, field.name) for field in dataclasses.fields(options.Options)

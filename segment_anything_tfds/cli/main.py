@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import importlib
 import os
+import pathlib
 import sys
+import traceback
 import types
 from collections.abc import Sequence
 
@@ -13,6 +15,7 @@ from segment_anything_tfds import __version__
 from segment_anything_tfds.cli import terminal
 
 COMMANDS = ('links', 'download', 'verify', 'preview', 'stats', 'export', 'evaluate', 'demo')
+_PACKAGE = pathlib.Path(__file__).resolve().parent.parent
 DONE, BAD_DATA, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 _EXTRAS = {'keras_hub': 'training', 'matplotlib': 'report'}  # what `install_requires` has not
 
@@ -61,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return DONE
     except Exception as error:
         code = _exit_code(error)
-        if code is None:
+        if code is None or args.traceback:
             raise
         terminal.complain(f'sa1b {args.command}: {_explain(error)}')
     return code
@@ -81,9 +84,21 @@ def _exit_code(error: Exception) -> int | None:
         return BAD_USAGE
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
         return BAD_USAGE
+    if type(error) in (ValueError, RuntimeError) and _is_ours(error):
+        return None
     tensorflow = sys.modules.get('tensorflow')
     in_graph = (tensorflow.errors.OpError,) if tensorflow else ()
     return BAD_DATA if isinstance(error, (ValueError, OSError, RuntimeError, *in_graph)) else None
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether an error was raised in the program without the words that its own errors have.
+
+    Such as NumPy's where shapes do not fit: a mistake in the program, not in the data.
+    """
+    frames = traceback.extract_tb(error.__traceback__)
+    inside = pathlib.Path(frames[-1].filename).is_relative_to(_PACKAGE)
+    return inside and 'expected' not in str(error)
 
 
 def _explain(error: Exception) -> str:
@@ -133,4 +148,9 @@ def _add_command(commands, name: str, module: types.ModuleType) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(command)
+    command.add_argument(
+        '--traceback',
+        action='store_true',
+        help='where an error came from in the program, for a report of it',
+    )
     command.set_defaults(run=module.run)

@@ -48,6 +48,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.png is None and args.html is None:
         raise terminal.UsageError('expected --png FILE, --html FILE or both; got none of them')
+    reading.find_quietly(args)
     skipped = reading.Skipped(args.on_error)
     draw_preview.preview(
         args.paths,

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 
 from segment_anything_tfds.actions import choosing
-from segment_anything_tfds.cli import terminal
+from segment_anything_tfds.cli import quiet, terminal
 from segment_anything_tfds.source.archive import inputs
 
 
@@ -42,6 +42,14 @@ def add_arguments(
         help='what to do with a record that breaks a rule: stop, or leave it out and count it'
         ' (default: %(default)s)',
     )
+
+
+def find_quietly(args: argparse.Namespace) -> list[inputs.Input]:
+    """`find`, and TensorFlow imported without its chatter where a prepared dataset needs it."""
+    units = find(args)
+    if any(isinstance(unit, inputs.Shard) for unit in units):
+        quiet.import_tensorflow()
+    return units
 
 
 def find(args: argparse.Namespace) -> list[inputs.Input]:

@@ -8,6 +8,7 @@ only. Quantiles are read from histograms, and off by less than the width of a bi
 from __future__ import annotations
 
 import dataclasses
+import operator
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -222,22 +223,28 @@ class Statistics:
         """
         try:
             return cls(
-                units=content['units'],
-                images=content['images'],
-                masks=content['masks'],
-                empty_masks=content['empty_masks'],
+                units=operator.index(content['units']),
+                images=operator.index(content['images']),
+                masks=operator.index(content['masks']),
+                empty_masks=operator.index(content['empty_masks']),
                 masks_per_image=Counter(
-                    {int(n): images for n, images in content['masks_per_image']['counts'].items()}
+                    {
+                        int(n): operator.index(images)
+                        for n, images in content['masks_per_image']['counts'].items()
+                    }
                 ),
                 image_sizes=Counter(
-                    {(row['height'], row['width']): row['images'] for row in content['image_sizes']}
+                    {
+                        (row['height'], row['width']): operator.index(row['images'])
+                        for row in content['image_sizes']
+                    }
                 ),
                 centers=_read_counts(content['centers']['counts'], (CENTER_BINS, CENTER_BINS)),
                 histograms={
                     name: _read_histogram(axis, content[name]) for name, axis in AXES.items()
                 },
-                sums=Counter({name: content[name]['sum'] for name in AXES}),
-                faults=Counter(content['faults']),
+                sums=Counter({name: float(content[name]['sum']) for name in AXES}),
+                faults=Counter({name: operator.index(n) for name, n in content['faults'].items()}),
                 first_faults=list(content['first_faults']),
             )
         except (KeyError, TypeError, AttributeError) as error:

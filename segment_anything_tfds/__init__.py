@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from segment_anything_tfds import _registration
 
 if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
-    from segment_anything_tfds import training
+    from segment_anything_tfds import annotate, training
     from segment_anything_tfds.actions.choosing import records
     from segment_anything_tfds.actions.count_stats import stats
     from segment_anything_tfds.actions.download_archives import download
@@ -34,6 +34,7 @@ __version__ = '1.0.0'
 
 _LAZY = {
     'Builder': 'segment_anything_tfds.segment_anything_dataset_builder:Builder',
+    'annotate': 'segment_anything_tfds.annotate',
     'archive_index': 'segment_anything_tfds.source.access.archive_map:archive_index',
     'boxes': 'segment_anything_tfds.ops.boxes',
     'coco_rle': 'segment_anything_tfds.source.record.coco_rle',
@@ -55,6 +56,7 @@ _LAZY = {
 __all__ = [
     'Builder',
     '__version__',
+    'annotate',
     'archive_index',
     'boxes',
     'coco_rle',

@@ -17,7 +17,8 @@ ALLOWED = {
     'report': {'ops', 'source', 'prepare'},
     'export': {'ops', 'source'},
     'actions': {'export', 'prepare', 'report', 'source'},
-    'cli': {'actions', 'export', 'ops', 'prepare', 'report', 'source', 'training'},
+    'annotate': {'export', 'ops', 'prepare', 'source', 'training'},
+    'cli': {'actions', 'annotate', 'export', 'ops', 'prepare', 'report', 'source', 'training'},
 }
 FORBIDDEN_LIBRARIES = {
     'source': {'tensorflow', 'tensorflow_datasets', 'apache_beam', 'keras'},

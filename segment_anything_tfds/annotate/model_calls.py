@@ -1,0 +1,200 @@
+"""The model's two halves, compiled once each for a batch of a fixed shape, on any Keras backend."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from PIL import Image
+
+from segment_anything_tfds.annotate import crop_grid
+from segment_anything_tfds.annotate import settings as settings_lib
+
+
+class ModelCalls:
+    """Crops in, embeddings out; prompts in, logits out.
+
+    Args:
+      model: a `training.PromptableSegmenter`.
+      settings: of which the sizes of batches and `multimask_output` count.
+
+    Attributes:
+      side: of the square that the model sees, in pixels.
+      low_size: [h, w] of the logits.
+    """
+
+    def __init__(self, model: Any, settings: settings_lib.Settings):
+        self.side = int(model.backbone.image_encoder.input.shape[1])
+        self.low_size = (self.side // 4, self.side // 4)
+        self._settings = settings
+        self._halves = _halves(model)
+
+    def content_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """[height, width] of a crop of `size` in the square, at least 1 x 1."""
+        scale = self.side / max(size)
+        height, width = (max(1, int(length * scale + 0.5)) for length in size)
+        return height, width
+
+    def encode(
+        self, image: np.ndarray, crops: Sequence[crop_grid.Crop]
+    ) -> Iterator[tuple[range, Any]]:
+        """Embeddings of crops, batch by batch.
+
+        Batches have `crops_per_batch` crops. What is left over goes one by one, so there are two
+        shapes to compile, and no crop is encoded for nothing.
+
+        Args:
+          image: uint8 [H, W, 3].
+          crops: N parts of it.
+
+        Yields:
+          Positions in `crops`, and the embeddings of those crops [B, h, w, C], a tensor of the
+          backend.
+        """
+        step, position = self._settings.crops_per_batch, 0
+        while position < len(crops):
+            if position + step > len(crops):
+                step = 1
+            batch = range(position, position + step)
+            pictures, sizes = zip(*(self._fit(image, crops[n]) for n in batch), strict=True)
+            yield batch, self._halves.encode(np.stack(pictures), np.array(sizes, np.int32))
+            position += step
+
+    def _fit(self, image: np.ndarray, crop: crop_grid.Crop) -> tuple[np.ndarray, tuple[int, int]]:
+        """A crop, resized as SAM does it, in the upper left of the square; and its size there."""
+        height, width = self.content_size(crop.size)
+        part = image[crop.top : crop.bottom, crop.left : crop.right]
+        resized = Image.fromarray(part).resize((width, height), Image.Resampling.BILINEAR)
+        square = np.zeros((self.side, self.side, 3), np.uint8)
+        square[:height, :width] = resized
+        return square, (height, width)
+
+    def decode(
+        self, embeddings: Any, owners: np.ndarray, points: np.ndarray
+    ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+        """Masks for prompts of one point each, batch by batch.
+
+        Args:
+          embeddings: [B, h, w, C], of B crops.
+          owners: int [P], the crop of each point.
+          points: float [P, 2] (x, y), in pixels of the square.
+
+        Yields:
+          Which of the points, predicted IoU float32 [p, M], and logits float32 [p, M, h, w].
+        """
+        step = self._settings.points_per_batch
+        for start in range(0, len(points), step):
+            batch = slice(start, min(start + step, len(points)))
+            count = batch.stop - start
+            index = np.minimum(np.arange(start, start + step), len(points) - 1)
+            owner, point = owners[index].astype(np.int32), points[index].astype(np.float32)
+            iou, logits = map(_to_numpy, self._halves.decode(embeddings, owner, point))
+            chosen = slice(1, None) if self._settings.multimask_output else slice(0, 1)
+            iou, logits = iou[:, chosen], logits[:, chosen]
+            if self._settings.use_m2m:
+                iou, logits = self._refine(embeddings, owner, point, logits)
+            yield batch, iou[:count], logits[:count]
+
+    def _refine(self, embeddings, owner, point, logits):
+        """Each mask decoded once more from its own logits, M calls of the fixed shape."""
+        parts = [
+            self._halves.refine(embeddings, owner, point, np.ascontiguousarray(logits[:, n]))
+            for n in range(logits.shape[1])
+        ]
+        iou, refined = (
+            [_to_numpy(part)[:, :1] for part in kind] for kind in zip(*parts, strict=True)
+        )
+        return np.concatenate(iou, axis=1), np.concatenate(refined, axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Halves:
+    """Compiled functions of a model.
+
+    Attributes:
+      encode: pictures uint8 [B, S, S, 3] and content sizes [B, 2] give embeddings.
+      decode: embeddings [B, h, w, C], owners [P] and points [P, 2] give predicted IoU [P, 4] and
+        logits [P, 4, h, w].
+      refine: as `decode`, with logits [P, h, w] of a mask before.
+    """
+
+    encode: Callable
+    decode: Callable
+    refine: Callable
+
+
+@functools.lru_cache(maxsize=1)
+def _halves(model: Any) -> _Halves:
+    """One compilation for all settings that a model is used with."""
+
+    def decode(embeddings, owner, point, **prompts):
+        prompts = {**_click(point), **prompts}
+        outputs = model.decode(ops.take(embeddings, owner, axis=0), prompts)
+        return outputs['iou_pred'][:, 0], outputs['masks'][:, 0]
+
+    def refine(embeddings, owner, point, logits):
+        given = ops.ones_like(point[:, :1])
+        return decode(embeddings, owner, point, mask_input=logits[:, None], has_mask_input=given)
+
+    return _Halves(
+        _compiled(model, lambda pictures, sizes: model.encode(pictures, sizes)),
+        _compiled(model, lambda embeddings, owner, point: decode(embeddings, owner, point)),
+        _compiled(model, refine),
+    )
+
+
+def _click(point) -> dict[str, Any]:
+    """Prompts of one foreground point an element: [P, 1, 1, 2] and [P, 1, 1]."""
+    return {
+        'point_coords': point[:, None, None],
+        'point_labels': ops.ones_like(point[:, :1, None], dtype='int32'),
+    }
+
+
+def _to_numpy(x) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(ops.cast(x, 'float32')))
+
+
+def _compiled(model: Any, function: Callable) -> Callable:
+    """A function of tensors, compiled for inference by the backend; `model` gives its weights."""
+    backend = keras.backend.backend()
+    if backend == 'tensorflow':
+        return _traced(function)
+    if backend == 'jax':
+        import jax
+
+        def pure(values, *args):
+            state = list(zip(model.variables, values, strict=True))
+            with keras.StatelessScope(state_mapping=state):
+                return function(*args)
+
+        jitted = jax.jit(pure)
+        return lambda *args: jitted([variable.value for variable in model.variables], *args)
+    import torch
+
+    def without_gradients(*args):
+        with torch.inference_mode():
+            return function(*map(ops.convert_to_tensor, args))
+
+    return without_gradients
+
+
+def _traced(function: Callable) -> Callable:
+    """A TensorFlow graph for each combination of shapes, of which there are few."""
+    import tensorflow as tf
+
+    traced, graphs = tf.function(function), {}
+
+    def call(*args):
+        tensors = [tf.convert_to_tensor(arg) for arg in args]
+        shapes = tuple(tuple(tensor.shape) for tensor in tensors)
+        if shapes not in graphs:
+            graphs[shapes] = traced.get_concrete_function(*tensors)
+        return graphs[shapes](*tensors)
+
+    return call

@@ -1,0 +1,225 @@
+"""The mask generator against Meta's own: same weights, scenes that no model has seen."""
+
+import json
+import subprocess
+import sys
+
+import generator_cases as cases
+import numpy as np
+import pytest
+from meta_reference import meta  # noqa: F401  (a fixture)
+
+from segment_anything_tfds import annotate, training
+
+pytest.importorskip('keras_hub')
+if not hasattr(training, 'tiny_sam'):
+    pytest.skip('training.tiny_sam is not there yet', allow_module_level=True)
+
+# The shipped model is small: its predicted IoU and its edges are those of a small model.
+THRESHOLDS = {'pred_iou_thresh': 0.6, 'stability_score_thresh': 0.8}
+FEW = [(0, 'default'), (1, 'layers 1 and 2'), (2, 'clean crops'), (3, 'strict')]
+ALL = [(number, name) for name in cases.SETTINGS for number in range(len(cases.SIZES))]
+LEAST = 20  # masks an image, on average, or a comparison says nothing
+
+
+@pytest.fixture(scope='module')
+def model():
+    return training.tiny_sam()
+
+
+@pytest.fixture(scope='module')
+def weights(model, tmp_path_factory):
+    """The model as a checkpoint for Meta's classes."""
+    path = tmp_path_factory.mktemp('weights') / 'tiny.pth'
+    training.checkpoints.save(model, path)
+    return path
+
+
+def _compare(model, theirs: dict) -> None:
+    """Judges the records of cases as the two generators give them, all together."""
+    pairs, alone, doubtful = 0, 0, []
+    for (number, name), records in theirs.items():
+        settings = cases.changes(name, THRESHOLDS)
+        generator = annotate.MaskGenerator(model, annotate.settings.get('default', **settings))
+        ours = generator.generate(cases.scene(number))
+        found = cases.match(records, ours)
+        for their, our in found.pairs:
+            _check_pair(their, our)
+        pairs, alone = pairs + len(found.pairs), alone + len(found.alone)
+        doubtful += [
+            (number, name, record)
+            for record in found.alone
+            if not cases.is_near_a_threshold(record, records + ours, settings)
+        ]
+    print(f'{pairs} pairs, {alone} alone, {len(theirs)} cases')
+    assert not doubtful
+    assert pairs / (pairs + alone) >= 0.995
+    assert pairs >= LEAST * len(theirs)
+
+
+def _check_pair(their: dict, our: dict) -> None:
+    assert abs(their['predicted_iou'] - our['predicted_iou']) <= 1e-4
+    assert abs(their['stability_score'] - our['stability_score']) <= 2e-3
+    assert np.abs(np.subtract(their['bbox'], our['bbox'])).max() <= 1
+    assert our['segmentation']['size'] == their['segmentation']['size']
+    assert their.keys() == our.keys() - {'id'}
+
+
+def test_a_selection_of_cases(meta, model, weights):  # noqa: F811
+    _compare(model, cases.run_meta(meta, weights, FEW, THRESHOLDS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', cases.SETTINGS)
+def test_all_scenes(meta, model, weights, name):  # noqa: F811
+    chosen = [(number, setting) for number, setting in ALL if setting == name]
+    _compare(model, cases.run_meta(meta, weights, chosen, THRESHOLDS, timeout=1800))
+
+
+_OTHER_BACKEND = """
+import json, sys
+import generator_cases as cases
+from segment_anything_tfds import annotate, training
+model = training.tiny_sam()
+found = []
+for number, name in json.loads(sys.argv[1]):
+    settings = annotate.settings.get('default', **cases.changes(name, json.loads(sys.argv[2])))
+    found.append(annotate.MaskGenerator(model, settings).generate(cases.scene(number)))
+print(json.dumps(found))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', ['jax', 'torch'])
+def test_other_backends(meta, weights, backend, monkeypatch):  # noqa: F811
+    pytest.importorskip(backend)
+    theirs = cases.run_meta(meta, weights, FEW, THRESHOLDS)
+    monkeypatch.setenv('KERAS_BACKEND', backend)
+    monkeypatch.setenv('PYTHONPATH', f'{cases.REPO}:{cases.REPO / "tests"}')
+    given = [json.dumps(FEW), json.dumps(THRESHOLDS)]
+    done = subprocess.run(
+        [sys.executable, '-c', _OTHER_BACKEND, *given], capture_output=True, text=True, timeout=900
+    )
+    assert not done.returncode, done.stderr[-3000:]
+    ours = json.loads(done.stdout.splitlines()[-1])
+    for case, records in zip(FEW, ours, strict=True):
+        found = cases.match(theirs[case], records)
+        for their, our in found.pairs:
+            _check_pair(their, our)
+        settings = cases.changes(case[1], THRESHOLDS)
+        assert len(found.pairs) >= 0.995 * len(theirs[case]) and len(found.pairs) >= LEAST / 2
+        for record in found.alone:
+            assert cases.is_near_a_threshold(record, theirs[case] + records, settings)
+
+
+# --- settings that Meta's generator does not have ------------------------------------------------
+
+
+def _generate(model, image, **changes):
+    settings = annotate.settings.get('default', **{**cases.BASE, **THRESHOLDS, **changes})
+    return annotate.MaskGenerator(model, settings).generate(image)
+
+
+def test_masks_of_nearly_everything_and_specks_are_dropped(model):
+    image = cases.scene(4)
+    size = image.shape[0] * image.shape[1]
+    both = {'min_mask_region_area': 100, 'stability_score_thresh': 0.0}
+    kept = _generate(model, image, **both)
+    chosen = _generate(model, image, **both, max_mask_coverage=0.3, drop_small_masks=True)
+    assert max(record['area'] for record in kept) >= 0.3 * size
+    assert max(record['area'] for record in chosen) < 0.3 * size
+    assert min(record['area'] for record in chosen) >= 100
+
+
+def test_refined_masks_are_closer_to_the_truth_or_as_close(model):
+    """A second pass from the model's own logits changes masks, and keeps their fields."""
+    image = cases.scene(0)
+    once, twice = (_generate(model, image, use_m2m=refine) for refine in (False, True))
+    assert twice and once != twice
+    assert twice[0].keys() == once[0].keys()
+
+
+def test_one_mask_a_point(model):
+    image = cases.scene(0)
+    wide = {'box_nms_thresh': 1.0, 'pred_iou_thresh': 0.0, 'stability_score_thresh': 0.0}
+    assert len(_generate(model, image, multimask_output=False, **wide)) <= 16 * 16
+
+
+def test_point_grids_of_one_s_own(model):
+    grids = [np.array([[0.5, 0.5], [0.25, 0.75]])]
+    records = _generate(model, cases.scene(4), point_grids=grids, points_per_side=None)
+    assert {tuple(record['point_coords'][0]) for record in records} <= {(128, 128), (64, 192)}
+
+
+def test_output_modes(model):
+    image = cases.scene(4)
+    modes = {
+        mode: _generate(model, image, output_mode=mode) for mode in annotate.settings.OUTPUT_MODES
+    }
+    assert len(modes['coco_rle']) >= 5
+    for rle, runs, mask in zip(*modes.values(), strict=True):
+        drawn = cases.coco.decode(rle['segmentation'])
+        assert mask['segmentation'].dtype == bool
+        np.testing.assert_array_equal(mask['segmentation'], drawn)
+        expected = cases.coco.frPyObjects(runs['segmentation'], *drawn.shape)
+        assert expected['counts'] == rle['segmentation']['counts'].encode()
+        assert rle['area'] == drawn.sum()
+
+
+# --- what images and models may be ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 8000), (8000, 1), (2, 3), (17, 300)])
+def test_odd_images(model, size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3)).astype(np.uint8)
+    loose = {'pred_iou_thresh': 0.0, 'stability_score_thresh': 0.0, 'points_per_side': 4}
+    for record in _generate(model, image, crop_n_layers=2, **loose):
+        assert record['segmentation']['size'] == list(size)
+        assert cases.coco.area(record['segmentation']) == record['area']
+
+
+@pytest.mark.slow
+def test_a_hundred_megapixels(model):
+    image = np.kron(cases.scene(4), np.ones((40, 40, 1), np.uint8))
+    assert image.shape == (10_240, 10_240, 3)
+    records = _generate(model, image, min_mask_region_area=100)
+    assert len(records) >= 5
+    assert all(record['segmentation']['size'] == [10_240, 10_240] for record in records)
+
+
+def test_no_masks_in_any_crop(model):
+    """Meta's generator ends in an IndexError there."""
+    nothing = {'crop_n_layers': 1, 'pred_iou_thresh': 100.0, 'min_mask_region_area': 100}
+    assert _generate(model, cases.scene(4), **nothing) == []
+
+
+@pytest.mark.parametrize('value', ['nan', 'inf'])
+@pytest.mark.parametrize('part', ['iou_prediction_head', 'output_upscaling'])
+def test_a_model_that_gives_no_numbers(value, part):
+    broken = training.tiny_sam()
+    variable = getattr(broken.mask_decoder, part).weights[-1]
+    variable.assign(np.full(variable.shape, float(value)))
+    with pytest.raises(ValueError, match=r'expected the model to give finite .*; got -?(nan|inf)'):
+        _generate(broken, cases.scene(4), pred_iou_thresh=0.0)
+
+
+@pytest.mark.parametrize(
+    'image, shown',
+    [
+        (np.zeros((4, 4, 3), np.float32), r'float32 \[4, 4, 3\]'),
+        (np.zeros((4, 4), np.uint8), r'uint8 \[4, 4\]'),
+        (np.zeros((4, 4, 4), np.uint8), r'uint8 \[4, 4, 4\]'),
+        (np.zeros((0, 4, 3), np.uint8), r'uint8 \[0, 4, 3\]'),
+    ],
+)
+def test_what_is_no_image(model, image, shown):
+    with pytest.raises(ValueError, match=f'`image` to be uint8 .H, W, 3.*got {shown}'):
+        _generate(model, image)
+
+
+def test_what_is_no_model_and_no_settings(model):
+    with pytest.raises(ValueError, match=r'`model` to be a training\.PromptableSegmenter; got str'):
+        annotate.MaskGenerator('tiny')
+    with pytest.raises(ValueError, match=r'`settings` to be a Settings or a name; got dict'):
+        annotate.MaskGenerator(model, {'points_per_side': 4})
+    assert annotate.MaskGenerator(model, 'sa1b').settings == annotate.settings.get('sa1b')

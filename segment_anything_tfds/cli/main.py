@@ -14,7 +14,18 @@ from collections.abc import Sequence
 from segment_anything_tfds import __version__
 from segment_anything_tfds.cli import terminal
 
-COMMANDS = ('links', 'download', 'verify', 'preview', 'stats', 'export', 'evaluate', 'demo')
+COMMANDS = (
+    'links',
+    'download',
+    'verify',
+    'preview',
+    'stats',
+    'export',
+    'evaluate',
+    'annotate',
+    'demo',
+)
+_RESUMED = ('download', 'annotate')
 _PACKAGE = pathlib.Path(__file__).resolve().parent.parent
 DONE, BAD_DATA, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
 _EXTRAS = {'keras_hub': 'training', 'matplotlib': 'report'}  # what `install_requires` has not
@@ -56,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = args.run(args)
         print(end='', flush=True)  # a pipe that was closed shows here, not after the end
     except KeyboardInterrupt:
-        goes_on = '; the same command goes on from here' if args.command == 'download' else ''
+        goes_on = '; the same command goes on from here' if args.command in _RESUMED else ''
         terminal.say(f'interrupted{goes_on}')
         return INTERRUPTED
     except BrokenPipeError:

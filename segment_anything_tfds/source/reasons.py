@@ -10,8 +10,9 @@ class Reason:
     """What a reason means.
 
     Attributes:
-      level: what is left out: `'whole archive'`, `'archive'` (the rest of it), `'image'` or
-        `'annotation'`; or `'run'`: the archive waits for the next run, in either mode.
+      level: what is left out: `'whole archive'`, `'archive'` (the rest of it), `'image'`,
+        `'picture'` (one to be annotated) or `'annotation'`; or `'run'`: the archive waits for the
+        next run, in either mode.
       description: the rule that was broken.
     """
 
@@ -69,6 +70,18 @@ REASONS: dict[str, Reason] = {
         },
     ),
     **_table(
+        'picture',
+        {
+            'picture_unreadable': 'The file can be read.',
+            'picture_unknown': 'The file is a picture of a format that Pillow reads.',
+            'picture_damaged': 'The picture decodes, to its end.',
+            'picture_animated': 'The file holds one picture: no animation, no pages.',
+            'picture_depth': 'A channel has 8 or 16 bits.',
+            'picture_too_large': 'The picture is of a size that can be handled.',
+            'masks_not_finite': 'The model gives numbers for it: no NaN, nothing infinite.',
+        },
+    ),
+    **_table(
         'annotation',
         {
             'annotation_keys': 'An annotation has exactly the eight documented keys.',
@@ -104,6 +117,7 @@ _CONSEQUENCES = {
     'archive': 'The rest of the archive is left out',
     'image': 'The image is left out',
     'annotation': 'The annotation is left out',
+    'picture': 'The picture is left out (`sa1b annotate`)',
     'run': 'The archive waits for the next run, whatever `on_error` says',
 }
 

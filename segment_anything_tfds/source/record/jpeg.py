@@ -100,7 +100,7 @@ def decode(data: bytes) -> Header:
     from PIL import Image
 
     try:
-        with _strict_pillow(), warnings.catch_warnings():
+        with strict_pillow(), warnings.catch_warnings():
             warnings.simplefilter('error')
             with Image.open(io.BytesIO(data), formats=['JPEG']) as image:
                 image.load()
@@ -113,7 +113,7 @@ def decode(data: bytes) -> Header:
 
 
 @contextlib.contextmanager
-def _strict_pillow():
+def strict_pillow():
     """Undoes what TFDS asks of Pillow for the whole process: to pass over damage."""
     from PIL import ImageFile
 

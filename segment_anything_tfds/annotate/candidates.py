@@ -13,7 +13,6 @@ import numpy as np
 
 from segment_anything_tfds.annotate import crop_grid, level_sets
 from segment_anything_tfds.annotate import settings as settings_lib
-from segment_anything_tfds.ops import boxes as boxes_lib
 from segment_anything_tfds.source.record.rle import spans as spans_lib
 
 EDGE_PIXELS = 20  # a mask this near to its crop's edge is one that the crop cuts off
@@ -75,6 +74,8 @@ def join(parts: Sequence[Candidates]) -> Candidates:
 
 def distinct(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarray:
     """Positions of what box NMS leaves, by falling score; of equal scores, the earlier first."""
+    from segment_anything_tfds.ops import boxes as boxes_lib  # TensorFlow, which the rest needs not
+
     return np.asarray(boxes_lib.nms(boxes.astype(np.float32), scores, iou_threshold), np.int64)
 
 

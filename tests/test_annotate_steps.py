@@ -52,23 +52,22 @@ def test_crops_and_points_are_meta_s(meta):  # noqa: F811
             assert points.sum(axis=0).tolist() == total
 
 
-def test_real_records_lie_on_the_lattice(shared_data):
-    """Each crop box and point of SA-1B is one that the settings `sa1b` ask for."""
-    rows = json.loads((shared_data / 'real_annotations.json').read_text())
-    rows = rows if isinstance(rows, list) else rows['annotations']
-    chosen, lattices = settings.get('sa1b'), {}
-    grids = crop_grid.point_grids(chosen)
-    for row in rows:
-        size = tuple(row['segmentation']['size'])
-        if size not in lattices:
-            crops = crop_grid.crops(size, chosen)
-            assert len(crops) == 21
-            lattices[size] = {
-                tuple(crop.box_xywh): crop_grid.points(crop, grids) + [crop.left, crop.top]
-                for crop in crops
-            }
-        points = lattices[size][tuple(row['crop_box'])]
-        assert row['point_coords'][0] in points.tolist()
+def test_crops_are_those_of_a_real_record():
+    """Of SA-1B's image 226381, 2000 x 1500, as tensorflow/datasets publishes its record."""
+    crops = crop_grid.crops((1500, 2000), settings.get('sa1b'))
+    corners = {layer: set() for layer in range(3)}
+    for crop in crops:
+        corners[crop.layer].add((crop.left, crop.top))
+    assert corners == {
+        0: {(0, 0)},
+        1: {(left, top) for left in (0, 744) for top in (0, 494)},
+        2: {(left, top) for left in (0, 436, 872, 1308) for top in (0, 311, 622, 933)},
+    }
+    assert [{crop.size for crop in crops if crop.layer == layer} for layer in range(3)] == [
+        {(1500, 2000)},
+        {(1006, 1256)},
+        {(567, 692)},
+    ]
 
 
 def test_the_settings_of_sa1b_ask_for_3072_points():

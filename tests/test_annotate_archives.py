@@ -26,6 +26,7 @@ from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.archive import inputs
 
 pytest.importorskip('keras_hub')
+pytestmark = pytest.mark.slow
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 # A model of random weights has few masks that differ, so none is dropped here.

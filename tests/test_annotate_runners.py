@@ -31,7 +31,10 @@ from segment_anything_tfds.prepare.staging import place
 
 pytest.importorskip('keras_hub')
 # Beam's threads end with errors when a worker is killed.
-pytestmark = pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning')
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings('ignore::pytest.PytestUnhandledThreadExceptionWarning'),
+]
 
 ARCHIVE_SIZE, ARCHIVES = 4, 3
 CHOSEN = annotate.settings.get('default', **SETTINGS)

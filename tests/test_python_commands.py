@@ -1,0 +1,146 @@
+"""What commands do, done from Python: the same options, and values that programs can use."""
+
+import argparse
+import inspect
+import io
+import json
+import pathlib
+
+import building
+import numpy as np
+import pytest
+from PIL import Image
+
+import segment_anything_tfds as sa1b
+from segment_anything_tfds.cli import main
+from segment_anything_tfds.export import options
+from segment_anything_tfds.source import faults
+
+DUMMY = building.REPO / 'dummy_data'
+COMMANDS = ('links', 'download', 'verify', 'preview', 'stats', 'export')
+# Ways of talking to a terminal, and of talking to a program, have no counterpart.
+ON_TERMINAL = {'json', 'traceback', 'help'}
+IN_PYTHON = {'progress', 'on_fault', 'layout'}
+
+
+def _options(command: str) -> dict[str, argparse.Action]:
+    parser = main.make_parser([command])
+    (subparsers,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    return {action.dest: action for action in subparsers.choices[command]._actions}
+
+
+@pytest.mark.parametrize('command', COMMANDS)
+def test_command_and_function_have_the_same_options(command):
+    parameters = inspect.signature(getattr(sa1b, command)).parameters
+    of_function = set(parameters) - IN_PYTHON
+    if 'layout' in parameters:
+        of_function |= set(options.Options.__dataclass_fields__)
+    of_command = _options(command)
+    assert set(of_command) - ON_TERMINAL == of_function
+    for name in of_function & set(parameters):
+        default = of_command[name].default
+        if name not in ('jobs', 'image', 'merge', 'file', 'paths', 'format', 'out'):
+            assert parameters[name].default == default, name
+
+
+@pytest.mark.parametrize('name', sa1b.__all__)
+def test_all_public_functions_are_annotated_and_documented(name):
+    value = getattr(sa1b, name)
+    assert name == '__version__' or value.__doc__
+    if inspect.isfunction(value):
+        signature = inspect.signature(value)
+        assert signature.return_annotation is not inspect.Signature.empty
+        for parameter in signature.parameters.values():
+            assert parameter.annotation is not inspect.Parameter.empty, parameter
+
+
+def test_dir_shows_public_names_alone():
+    assert dir(sa1b) == sorted(sa1b.__all__)
+
+
+def test_function_stays_where_a_room_has_its_name(tmp_path):
+    """`export` is a folder of the package too, and importing from it puts it in that place."""
+    import segment_anything_tfds.export.records  # noqa: F401
+
+    assert sa1b.export(DUMMY, format='folders', out=tmp_path / 'a', limit=1, progress=None) == 1
+    assert 'format' in inspect.signature(sa1b.export).parameters
+
+
+@pytest.mark.parametrize('archives', ['0-1', '0+1', [1, 0], range(2)])
+def test_records(archives):
+    found = list(sa1b.records(DUMMY, archives=archives))
+    assert len(found) == 10
+    image = Image.open(io.BytesIO(found[0].jpeg))
+    assert image.size == (found[0].json['image']['width'], found[0].json['image']['height'])
+
+
+def test_records_are_filtered_limited_and_counted():
+    seen = []
+    found = list(sa1b.records([DUMMY], filter='area>=1000', limit=3, progress=seen.append))
+    assert [step.done for step in seen] == [1, 2, 3] and seen[0].total == 3
+    assert all(row['area'] >= 1000 for record in found for row in record.rows)
+
+
+@pytest.mark.parametrize(
+    ('kwargs', 'match'),
+    [
+        ({'archives': '3-1'}, 'expected ranges'),
+        ({'archives': 9}, 'expected archives 9'),
+        ({'filter': 'size>1'}, '--filter: .*expected rules'),
+        ({'limit': 0}, '--limit: expected a whole number'),
+        ({'on_error': 'ignore'}, '--on_error: expected one of fail, skip; got ignore'),
+    ],
+)
+def test_arguments_are_refused_at_once(kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        sa1b.records(DUMMY, **kwargs)
+
+
+def test_verify_shows_its_progress_and_keeps_a_report(tmp_path):
+    seen = []
+    reports = sa1b.verify(
+        DUMMY, archives='0', expected=0, report=tmp_path / 'a' / 'r.json', progress=seen.append
+    )
+    assert [report.state for report in reports] == ['good']
+    assert seen[-1].done == (DUMMY / 'sa_000000.tar').stat().st_size == seen[-1].total
+    assert json.loads((tmp_path / 'a' / 'r.json').read_text())[0]['pairs'] == reports[0].pairs
+
+
+def test_verify_does_not_raise_for_bad_data(tmp_path):
+    (tmp_path / 'sa_000007.tar').write_bytes((DUMMY / 'sa_000000.tar').read_bytes()[:50_000])
+    (report,) = sa1b.verify(tmp_path, progress=None)
+    assert report.state == 'bad' and 'archive_truncated' in report.faults
+    with pytest.raises(faults.DataError):
+        list(sa1b.records(tmp_path))
+
+
+def test_download_wants_the_licence_accepted(tmp_path):
+    (tmp_path / 'l.txt').write_text('sa_000020.tar\thttps://a.invalid/b')
+    with pytest.raises(ValueError, match='pass accept_license=True'):
+        sa1b.download(tmp_path / 'l.txt', to=tmp_path / 'to', archives=20)
+    assert sa1b.links(tmp_path / 'l.txt', archives=20)['missing'] == ''
+
+
+@pytest.mark.parametrize('make', ['show', 'preview'])
+def test_picture_that_notebooks_show(tmp_path, make):
+    if make == 'show':
+        picture = sa1b.show(DUMMY, count=2, side=64)
+    else:
+        picture = sa1b.preview(DUMMY, limit=2, cell=64, png=tmp_path / 'same.png')
+    pixels = np.asarray(picture)
+    assert pixels.dtype == np.uint8 and pixels.shape == (*picture.size[::-1], 3)
+    shown = Image.open(io.BytesIO(picture._repr_png_()))
+    np.testing.assert_array_equal(np.asarray(shown), pixels)
+    picture.save(tmp_path / 'a.png')
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'a.png')), pixels)
+    if make == 'preview':
+        np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / 'same.png')), pixels)
+
+
+def test_show_takes_records():
+    found = sa1b.records(DUMMY, limit=2)
+    np.testing.assert_array_equal(sa1b.show(found, side=64), sa1b.show(DUMMY, count=2, side=64))
+
+
+def test_types_are_declared():
+    assert (pathlib.Path(sa1b.__file__).parent / 'py.typed').is_file()

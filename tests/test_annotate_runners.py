@@ -23,7 +23,7 @@ from segment_anything_tfds.annotate.archives import (
     annotation_beam,
     annotation_run,
     archive_task,
-    picture,
+    picture_file,
     picture_lists,
 )
 from segment_anything_tfds.prepare import runner
@@ -171,7 +171,7 @@ def _translate(units):
         model='gs://a-bucket/sam.pth',
         model_identity='sha256 0',
         settings=annotate.settings.get('sa1b'),
-        limits=picture.Limits(),
+        limits=picture_file.Limits(),
         on_error='skip',
     )
     flags = [*FLAGS, f'--resource_hint=accelerator={GPU}', '--number_of_worker_harness_threads=1']

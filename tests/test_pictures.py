@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segment_anything_tfds.annotate.archives import picture
+from segment_anything_tfds.annotate.archives import picture_file
 from segment_anything_tfds.source import reasons
 from segment_anything_tfds.source.record import jpeg
 
-NO_LIMITS = picture.Limits(short_side=None)
+NO_LIMITS = picture_file.Limits(short_side=None)
 TURNED = 6  # the EXIF orientation of a camera held upright: turn by 90 degrees clockwise
 ORIENTATION = 0x0112
 
@@ -39,7 +39,7 @@ def test_a_fit_jpeg_stays_as_it_is(mode):
     exif = Image.Exif()
     exif[ORIENTATION] = 1
     data = _file(_image(mode=mode), 'JPEG', exif=exif)
-    found = picture.load(data, NO_LIMITS)
+    found = picture_file.load(data, NO_LIMITS)
     assert found.jpeg == data and found.is_original
     np.testing.assert_array_equal(found.pixels, Image.open(io.BytesIO(data)).convert('RGB'))
 
@@ -60,7 +60,7 @@ FORMATS = {
 @pytest.mark.parametrize('name', FORMATS)
 def test_other_pictures_become_jpegs_of_their_pixels(name):
     data, image = FORMATS[name]()
-    found = picture.load(data, NO_LIMITS)
+    found = picture_file.load(data, NO_LIMITS)
     assert not found.is_original and _close(found.pixels, image)
     assert jpeg.decode(found.jpeg).channels == 3
     np.testing.assert_array_equal(found.pixels, Image.open(io.BytesIO(found.jpeg)))
@@ -69,7 +69,7 @@ def test_other_pictures_become_jpegs_of_their_pixels(name):
 
 def test_sixteen_bits_are_scaled_not_cut():
     ramp = np.linspace(0, 65535, 60, dtype=np.uint16)[None].repeat(40, 0)
-    found = picture.load(_file(Image.fromarray(ramp), 'PNG'), NO_LIMITS)
+    found = picture_file.load(_file(Image.fromarray(ramp), 'PNG'), NO_LIMITS)
     expected = np.rint(np.linspace(0, 255, 60))
     assert np.abs(found.pixels[20, :, 0] - expected).max() <= 3
 
@@ -77,7 +77,7 @@ def test_sixteen_bits_are_scaled_not_cut():
 def test_what_is_transparent_is_white():
     image = _image(mode='RGBA')
     image.putalpha(Image.fromarray(np.repeat(np.uint8([[0, 255]]), 30, axis=1).repeat(40, 0)))
-    found = picture.load(_file(image, 'PNG'), NO_LIMITS)
+    found = picture_file.load(_file(image, 'PNG'), NO_LIMITS)
     assert found.pixels[:, :26].min() >= 250
     assert np.abs(found.pixels[:, 34:].astype(int) - np.asarray(_image())[:, 34:]).mean() < 3
 
@@ -85,7 +85,7 @@ def test_what_is_transparent_is_white():
 def test_exif_rotation_is_applied_and_gone():
     exif = Image.Exif()
     exif[ORIENTATION] = TURNED
-    found = picture.load(_file(_image(40, 60), 'JPEG', exif=exif, quality=95), NO_LIMITS)
+    found = picture_file.load(_file(_image(40, 60), 'JPEG', exif=exif, quality=95), NO_LIMITS)
     assert _close(found.pixels, _image(40, 60).transpose(Image.Transpose.ROTATE_270))
     assert found.original_size == (40, 60)
     assert ORIENTATION not in Image.open(io.BytesIO(found.jpeg)).getexif()
@@ -94,25 +94,25 @@ def test_exif_rotation_is_applied_and_gone():
 def test_a_phone_s_second_picture_is_no_animation():
     data = _file(_image(), 'MPO', save_all=True, append_images=[_image(20, 30)])
     assert Image.open(io.BytesIO(data)).n_frames == 2
-    found = picture.load(data, NO_LIMITS)
+    found = picture_file.load(data, NO_LIMITS)
     assert _close(found.pixels, _image())
 
 
 @pytest.mark.parametrize(
     'limits, size, expected',
     [
-        (picture.Limits(30), (40, 60), (30, 45)),
-        (picture.Limits(30), (60, 40), (45, 30)),
-        (picture.Limits(40), (40, 60), (40, 60)),
-        (picture.Limits(500), (40, 60), (40, 60)),  # never larger
-        (picture.Limits(None, 30), (40, 60), (20, 30)),
-        (picture.Limits(30, 36), (40, 60), (24, 36)),
-        (picture.Limits(30), (1, 800), (1, 800)),
-        (picture.Limits(None, 8), (1, 800), (1, 8)),
+        (picture_file.Limits(30), (40, 60), (30, 45)),
+        (picture_file.Limits(30), (60, 40), (45, 30)),
+        (picture_file.Limits(40), (40, 60), (40, 60)),
+        (picture_file.Limits(500), (40, 60), (40, 60)),  # never larger
+        (picture_file.Limits(None, 30), (40, 60), (20, 30)),
+        (picture_file.Limits(30, 36), (40, 60), (24, 36)),
+        (picture_file.Limits(30), (1, 800), (1, 800)),
+        (picture_file.Limits(None, 8), (1, 800), (1, 8)),
     ],
 )
 def test_limits(limits, size, expected):
-    found = picture.load(_file(_image(*size), 'JPEG'), limits)
+    found = picture_file.load(_file(_image(*size), 'JPEG'), limits)
     assert found.pixels.shape[:2] == expected
     assert found.is_original == (size == expected)
 
@@ -163,8 +163,8 @@ BAD = {
 @pytest.mark.parametrize('name', BAD)
 def test_refused_by_name(name):
     make, reason, text = BAD[name]
-    with pytest.raises(picture.PictureError, match=text) as caught:
-        picture.load(make(), NO_LIMITS)
+    with pytest.raises(picture_file.PictureError, match=text) as caught:
+        picture_file.load(make(), NO_LIMITS)
     assert caught.value.reason == reason
     assert reasons.REASONS[reason].level == 'picture'
 
@@ -172,4 +172,4 @@ def test_refused_by_name(name):
 def test_wrong_limits():
     for value in (0, -1, 1.5, True):
         with pytest.raises(ValueError, match=f'`short_side` to be a whole number.*got {value}'):
-            picture.Limits(short_side=value)
+            picture_file.Limits(short_side=value)

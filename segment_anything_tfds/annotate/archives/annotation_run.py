@@ -17,7 +17,7 @@ from segment_anything_tfds.annotate.archives import (
     archive_task,
     mask_rate,
     model_source,
-    picture,
+    picture_file,
     picture_lists,
 )
 from segment_anything_tfds.prepare.shards import fault_log
@@ -103,7 +103,7 @@ def write_archives(
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     on_beam = beam_runner is not None or beam_options is not None
-    plan, masks = _plan(model, out, settings, picture.Limits(short_side, max_side), on_error)
+    plan, masks = _plan(model, out, settings, picture_file.Limits(short_side, max_side), on_error)
     if on_beam and masks is not None:
         raise ValueError(
             '`annotate.write_archives`: expected `model` to be a name, with Beam; got a '

@@ -20,7 +20,7 @@ from segment_anything_tfds.annotate import settings as settings_lib
 from segment_anything_tfds.annotate.archives import (
     archive_pieces,
     model_source,
-    picture,
+    picture_file,
     picture_lists,
     picture_stream,
 )
@@ -55,7 +55,7 @@ class Plan:
     model: str
     model_identity: str
     settings: settings_lib.Settings
-    limits: picture.Limits
+    limits: picture_file.Limits
     on_error: str
     run: str = ''
 
@@ -212,8 +212,8 @@ class _Task:
         if isinstance(entry, faults.Fault):
             return self._leave_out(entry, piece)
         try:
-            found = picture.load(entry.data, self._plan.limits)
-        except picture.PictureError as error:
+            found = picture_file.load(entry.data, self._plan.limits)
+        except picture_file.PictureError as error:
             fault = faults.Fault(self._unit.name, error.reason, str(error), entry.source)
             return self._leave_out(fault, piece)
         try:
@@ -248,7 +248,7 @@ class _Task:
             place.write_text(path, json.dumps(counts))
 
 
-def _pair(entry, found: picture.Picture, rows: list[dict]) -> tuple[bytes, dict, list]:
+def _pair(entry, found: picture_file.Picture, rows: list[dict]) -> tuple[bytes, dict, list]:
     """The two halves of a picture's pair, and its row of the side table."""
     height, width = found.pixels.shape[:2]
     name = f'sa_{entry.image_id}.jpg'

@@ -12,7 +12,7 @@ EXTRAS = {
     'gcp': ['apache-beam[gcp]', 'gcsfs'],
     's3': ['s3fs'],
     'dask': ['apache-beam[dask]'],
-    'training': ['keras>=3.5', 'keras-hub'],
+    'training': ['keras>=3.5', 'keras-hub', 'safetensors'],
     'index': ['indexed_gzip'],
     'report': ['matplotlib'],
     'export': ['webdataset'],

@@ -8,9 +8,8 @@ imported here: a program that only reads links or archives should not wait for i
 from __future__ import annotations
 
 import importlib
-import importlib.abc
-import importlib.util
-import sys
+
+from segment_anything_tfds import _after_import
 
 _NAME = 'segment_anything'
 _TFDS_REGISTRY = 'tensorflow_datasets.core.registered'
@@ -29,34 +28,10 @@ class _Provider:
         return module.Builder
 
 
-class _AfterImport(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Adds the provider as soon as TFDS's registry has been imported by somebody."""
-
-    def find_spec(self, fullname, path=None, target=None):
-        if fullname != _TFDS_REGISTRY:
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is not None:
-            self._loader, spec.loader = spec.loader, self
-        return spec
-
-    def create_module(self, spec):
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module):
-        self._loader.exec_module(module)
-        module.__spec__.loader = module.__loader__ = self._loader
-        _add_provider(module)
-
-
 def _add_provider(registry) -> None:
     registry.add_dataset_builder_provider(_Provider(), index=0)
 
 
 def register() -> None:
     """Makes TFDS use this package's builder: now, or as soon as TFDS is imported."""
-    if _TFDS_REGISTRY in sys.modules:
-        _add_provider(sys.modules[_TFDS_REGISTRY])
-    else:
-        sys.meta_path.insert(0, _AfterImport())
+    _after_import.run(_TFDS_REGISTRY, _add_provider)

@@ -53,7 +53,7 @@ def test_static_shapes_and_dtypes(dataset):
         'point_labels': ((4, 6, 5), tf.int32),
         'boxes_xyxy': ((4, 6, 4), tf.float32),
         'has_box': ((4, 6), tf.float32),
-        'mask_input': ((4, 6, 64, 64), tf.float32),
+        'mask_input': ((4, 6, 32, 32), tf.float32),
         'has_mask_input': ((4, 6), tf.float32),
         'area': ((4, 6), tf.int32),
         'image_id': ((4,), tf.int64),
@@ -217,7 +217,10 @@ def test_decoded_images_are_taken_too(dataset):
         ({'min_area': 9, 'max_area': 8}, r'`max_area` None, or not below `min_area`, 9; got 8'),
         ({'min_area_fraction': 0.5, 'max_area_fraction': 0.4}, r'not below .*, 0.5; got 0.4'),
         ({'nms_threshold': 7}, r'expected `nms_threshold` from 0 to 1, or None; got 7'),
-        ({'mask_size': 63, 'mask_input_probability': 0.5}, r'`mask_size` a multiple of 8.*got 63'),
+        (
+            {'image_size': 63, 'mask_input_probability': 0.5},
+            r'`image_size` a multiple of 32',
+        ),
         ({'box_jitter_distribution': 'x'}, r"`box_jitter_distribution` 'normal' or.*got 'x'"),
     ],
 )

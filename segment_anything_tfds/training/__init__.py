@@ -4,12 +4,15 @@
     batches = recipe.batches(dataset, batch_size=4, seed=0)
     model = training.PromptableSegmenter(segmenter)
 
-Names are imported when they are first used, so Keras is only loaded by those that need it.
+Names are imported when they are first used, so Keras is only loaded by those that need it. As soon
+as Keras is there, `keras.saving.load_model` knows this package's model, losses and metrics.
 """
 
 from __future__ import annotations
 
 import importlib
+
+from segment_anything_tfds import _after_import
 
 _LAZY = {
     'BoundaryIoU': 'metrics:BoundaryIoU',
@@ -19,6 +22,7 @@ _LAZY = {
     'PromptableSegmenter': 'sam.promptable:PromptableSegmenter',
     'Recipe': 'data.recipe:Recipe',
     'SegmentAnythingLoss': 'losses:SegmentAnythingLoss',
+    'checkpoints': 'checkpoints',
     'copy_paste': 'data.copy_paste:copy_paste',
     'corrections': 'corrections',
     'datasets': 'data.datasets',
@@ -31,6 +35,14 @@ _LAZY = {
 }
 
 __all__ = sorted(_LAZY)
+
+
+def _register_with_keras(_) -> None:
+    for module in ('sam.promptable', 'losses', 'metrics'):
+        importlib.import_module(f'{__name__}.{module}')
+
+
+_after_import.run('keras', _register_with_keras)
 
 
 def __getattr__(name: str):

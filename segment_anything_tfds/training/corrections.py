@@ -11,6 +11,8 @@ from __future__ import annotations
 import keras
 from keras import ops
 
+from segment_anything_tfds.training import resolution
+
 
 def sample_correction(truth, predicted, *, seed, inside=None):
     """A click drawn uniformly from the error region: SAM's training (Kirillov et al. 2023, app. A).
@@ -21,7 +23,8 @@ def sample_correction(truth, predicted, *, seed, inside=None):
 
     Args:
       truth: [..., H, W], above 0.5 where the object is.
-      predicted: logits [..., H, W], above 0 where the object is thought to be.
+      predicted: logits [..., H, W], above 0 where the object is thought to be; smaller ones, whose
+        multiple [H, W] is, are enlarged.
       seed: int [2], stateless (TensorFlow backend), or a `keras.random.SeedGenerator`.
       inside: bool [..., H, W], pixels of the image; the others are padding, which nobody clicks.
 
@@ -37,6 +40,23 @@ def sample_correction(truth, predicted, *, seed, inside=None):
       >>> ops.convert_to_numpy(label).tolist()
       [1, 1, 1]
     """
+    uniform = _uniform(ops.shape(truth)[:-2], seed)
+    if not resolution.is_multiple(truth.shape, predicted.shape):
+        return _click(truth, predicted, uniform, inside)
+    arrays = (truth, predicted, uniform, *([] if inside is None else [inside]))
+
+    def one(truth, logits, uniform, inside=None):
+        logits = resolution.enlarged(logits, *truth.shape[-2:])
+        point, label = _click(truth, logits, uniform, inside)
+        return ops.concatenate([point, ops.cast(label, 'float32')[None]])
+
+    found = resolution.each_mask(one, len(truth.shape) - 2, *arrays)
+    return found[..., :2], ops.cast(found[..., 2], 'int32')
+
+
+def _click(truth, predicted, uniform, inside):
+    """The click for a uniform number in 0 to 1 of each mask."""
+    truth = ops.cast(truth, 'float32')
     missed, wrong = _errors('sample_correction', truth, predicted, inside)
     region = ops.logical_or(missed, wrong)
     perfect = ops.logical_not(ops.any(region, axis=(-2, -1), keepdims=True))
@@ -45,7 +65,6 @@ def sample_correction(truth, predicted, *, seed, inside=None):
     flat = ops.cast(_flatten(region), 'int32')
     ranks = ops.cumsum(flat, axis=-1)
     count = ranks[..., -1]
-    uniform = _uniform(ops.shape(count), seed)
     target = ops.cast(uniform * ops.cast(count, 'float32'), 'int32')
     target = ops.minimum(target, ops.maximum(count - 1, 0))
     index = ops.sum(ops.cast(ranks <= target[..., None], 'int32'), axis=-1)

@@ -15,9 +15,10 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from segment_anything_tfds.training import content
+from segment_anything_tfds.training import content, resolution
 
 _REDUCTION = 'mean_with_sample_weight'
+_LOOKED_AT = ('masks', 'iou_pred', 'candidates', 'content')
 _NEVER = 1e9
 
 
@@ -105,21 +106,26 @@ class SegmentAnythingLoss(keras.losses.Loss):
     Of the M masks that the model gives for an ambiguous prompt only the one with the smallest
     focal + dice counts (SAM, appendix A, "making the model ambiguity-aware"); the IoU head learns
     the IoU of that mask with the truth, by the squared error and with weight 1 (SAM), or by the
-    absolute error for all M (SAM 2).
+    absolute error for all M (SAM 2). A recipe's `loss` is one of these with its numbers.
 
     Args:
       focal_weight: 20, as in SAM, "in a 20:1 ratio of focal loss to dice loss".
       dice_weight: 1.
       iou_weight: 1, "a constant scaling factor of 1.0" in SAM; 0 where the model has no IoU head.
+      bce_weight: of the binary cross-entropy, averaged over pixels; 0 in SAM, 5 in EdgeSAM.
       iou_error: `'squared'` (SAM) or `'absolute'` (SAM 2).
       supervise_all_ious: train the IoU head on all M outputs, as SAM 2 does, not only the best.
       reduction: as in `keras.losses.Loss`.
       name: name of the loss.
 
     Call arguments: `y_true` [..., H, W] in 0 to 1; `y_pred` a dict of `masks` logits
-    [..., M, H, W], `iou_pred` [..., M], and optionally `candidates` [..., M], 1 for the outputs
+    [..., M, h, w], `iou_pred` [..., M], and optionally `candidates` [..., M], 1 for the outputs
     that may be chosen, and `content` [..., 2], height and width of the image in parts of its padded
     square: padding does not count. Gives [...] before the reduction.
+
+    Where [H, W] is a multiple of [h, w], the logits are enlarged to it, one mask at a time. Where
+    `y_true` is [..., M, H, W], as from a teacher, each output learns the mask of its own, and the
+    loss is the mean over the outputs.
 
     Raises:
       ValueError: where the shapes do not agree, or `iou_error` is none of the two.
@@ -136,6 +142,7 @@ class SegmentAnythingLoss(keras.losses.Loss):
         dice_weight=1.0,
         iou_weight=1.0,
         *,
+        bce_weight=0.0,
         iou_error='squared',
         supervise_all_ious=False,
         reduction=_REDUCTION,
@@ -148,19 +155,37 @@ class SegmentAnythingLoss(keras.losses.Loss):
                 f'got {iou_error!r}. Choose one.'
             )
         self.focal_weight, self.dice_weight, self.iou_weight = focal_weight, dice_weight, iou_weight
+        self.bce_weight = bce_weight
         self.iou_error, self.supervise_all_ious = iou_error, supervise_all_ious
         self._focal, self._dice = FocalLoss(), DiceLoss()
 
     def call(self, y_true, y_pred):
         masks = y_pred['masks']
-        truth = ops.expand_dims(y_true, -3)
+        if not resolution.is_multiple(y_true.shape, masks.shape):
+            return self._of(y_true, y_pred)
+        names = [name for name in _LOOKED_AT if name in y_pred]
+
+        def one(truth, *values):
+            outputs = dict(zip(names, values, strict=True))
+            large = resolution.enlarged(outputs['masks'], *truth.shape[-2:])
+            return self._of(truth, {**outputs, 'masks': large})
+
+        leading = len(masks.shape) - 3
+        return resolution.each_mask(one, leading, y_true, *(y_pred[name] for name in names))
+
+    def _of(self, truth, y_pred):
+        """The loss of each mask, at the resolution of the logits."""
+        masks, iou_pred = y_pred['masks'], y_pred['iou_pred']
+        own = len(truth.shape) == len(masks.shape)
+        truth = truth if own else ops.expand_dims(truth, -3)
         check_masks('losses.SegmentAnythingLoss', truth, masks)
         truth = ops.broadcast_to(truth, ops.shape(masks))
         inside = inside_of(y_pred, masks)
-        mask_loss = self.focal_weight * self._focal.call(truth, masks, inside)
-        mask_loss += self.dice_weight * self._dice.call(truth, masks, inside)
-        error = y_pred['iou_pred'] - ops.stop_gradient(mask_iou(truth, masks, inside))
+        mask_loss = self._mask_loss(truth, masks, inside)
+        error = iou_pred - ops.stop_gradient(mask_iou(truth, masks, inside))
         error = ops.square(error) if self.iou_error == 'squared' else ops.abs(error)
+        if own:
+            return ops.mean(mask_loss + self.iou_weight * error, axis=-1)
         allowed = candidates_of(y_pred)
         best = ops.argmin(ops.where(allowed, mask_loss, _NEVER), axis=-1)
         chosen = ops.one_hot(best, masks.shape[-3], dtype=mask_loss.dtype)
@@ -170,8 +195,19 @@ class SegmentAnythingLoss(keras.losses.Loss):
             shares = allowed / ops.maximum(ops.sum(allowed, axis=-1, keepdims=True), 1)
         return ops.sum(mask_loss * chosen + self.iou_weight * error * shares, axis=-1)
 
+    def _mask_loss(self, truth, masks, inside):
+        """Of each output, without the IoU head: [..., M]."""
+        total = self.dice_weight * self._dice.call(truth, masks, inside)
+        if self.focal_weight:
+            total += self.focal_weight * self._focal.call(truth, masks, inside)
+        if self.bce_weight:
+            entropy = ops.softplus(masks) - masks * truth
+            total += self.bce_weight * mean_inside(entropy, inside)
+        return total
+
     def get_config(self):
-        names = ('focal_weight', 'dice_weight', 'iou_weight', 'iou_error', 'supervise_all_ious')
+        names = ('focal_weight', 'dice_weight', 'iou_weight', 'bce_weight')
+        names += ('iou_error', 'supervise_all_ious')
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -223,5 +259,5 @@ def check_masks(where, y_true, y_pred):
         raise ValueError(
             f'{where}: expected `y_pred` with the rank and the [H, W] of `y_true`, '
             f'{list(y_true.shape)}; got {list(y_pred.shape)}. '
-            "Set the recipe's `mask_size` to the model's output size."
+            "Set the recipe's `mask_size` to the model's output size, or a multiple."
         )

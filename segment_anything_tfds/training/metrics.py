@@ -15,7 +15,7 @@ import math
 import keras
 from keras import ops
 
-from segment_anything_tfds.training import losses
+from segment_anything_tfds.training import losses, resolution
 
 
 class _MaskMetric(keras.metrics.Mean):
@@ -32,18 +32,33 @@ class _MaskMetric(keras.metrics.Mean):
 
     def update_state(self, y_true, y_pred, sample_weight=None):
         """Adds masks; padded ones weigh nothing."""
-        y_true = ops.cast(ops.convert_to_tensor(y_true), 'float32')
+        y_true = ops.convert_to_tensor(y_true)
         if not isinstance(y_pred, dict):
-            score = self._score(y_true, ops.convert_to_tensor(y_pred), None)
-        elif self.choose == 'predicted':
-            logits = choose_mask(y_pred)[0]
-            score = self._score(y_true, logits, losses.inside_of(y_pred, logits))
+            score = self._score(ops.cast(y_true, 'float32'), ops.convert_to_tensor(y_pred), None)
+            return super().update_state(score, sample_weight)
+        if self.choose == 'predicted':
+            shown = choose_mask(y_pred)[0]
         else:
-            masks = ops.convert_to_tensor(y_pred['masks'])
-            truth = ops.broadcast_to(ops.expand_dims(y_true, -3), ops.shape(masks))
-            scores = self._score(truth, masks, losses.inside_of(y_pred, masks))
-            score = ops.max(ops.where(losses.candidates_of(y_pred), scores, 0.0), axis=-1)
-        return super().update_state(score, sample_weight)
+            shown = ops.convert_to_tensor(y_pred['masks'])
+        arrays = [shown, *([y_pred['content']] if 'content' in y_pred else [])]
+        if resolution.is_multiple(y_true.shape, shown.shape):
+            leading = len(y_true.shape) - 2
+            scores = resolution.each_mask(self._scores, leading, y_true, *arrays)
+        else:
+            scores = self._scores(y_true, *arrays)
+        if self.choose == 'best':
+            scores = ops.max(ops.where(losses.candidates_of(y_pred), scores, 0.0), axis=-1)
+        return super().update_state(scores, sample_weight)
+
+    def _scores(self, truth, logits, share=None):
+        """Of each mask [..., h, w] or output [..., M, h, w], enlarged to the truth's size."""
+        truth = ops.cast(truth, 'float32')
+        if resolution.is_multiple(truth.shape, logits.shape):
+            logits = resolution.enlarged(logits, *truth.shape[-2:])
+        inside = losses.inside_of({} if share is None else {'content': share}, logits)
+        if len(truth.shape) < len(logits.shape):
+            truth = ops.broadcast_to(ops.expand_dims(truth, -3), ops.shape(logits))
+        return self._score(truth, logits, inside)
 
     def get_config(self):
         return {**super().get_config(), 'choose': self.choose}

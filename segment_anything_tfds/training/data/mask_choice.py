@@ -82,6 +82,12 @@ def choose(recipe, annotations, size, geometry, seed) -> dict[str, tf.Tensor]:
     }
 
 
+def padded(rows: tf.Tensor, count: int, value: int = 0) -> tf.Tensor:
+    """Fills rows up to `count`, which becomes static."""
+    missing = [[0, count - tf.shape(rows)[0]]] + [[0, 0]] * (len(rows.shape) - 1)
+    return tf.ensure_shape(tf.pad(rows, missing, constant_values=value), [count, *rows.shape[1:]])
+
+
 def _weights(recipe, annotations, area) -> tf.Tensor | None:
     if recipe.weights == 'uniform':
         return None

@@ -12,6 +12,9 @@ from segment_anything_tfds.ops import boxes, prompts, rle, transforms
 from segment_anything_tfds.training.data import mask_choice, recipe_checks
 
 WEIGHTS = ('uniform', 'area', 'sqrt_area', 'predicted_iou', 'stability_score')
+_MODEL = ('corrections', 'refine', 'prompt_layout', 'multimask')
+_LOSS = tuple(f'{kind}_weight' for kind in ('focal', 'bce', 'dice', 'iou'))
+_LOSS += ('iou_error', 'supervise_all_ious')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +27,8 @@ class Recipe:
 
     Attributes:
       image_size: side of the square image in pixels.
-      mask_size: side of the masks, which cover the same square; SAM's decoder gives a quarter.
+      mask_size: side of the masks, which cover the same square. SAM's decoder gives a quarter; for
+        a multiple of that, up to the image's size, loss and correction clicks enlarge the logits.
       num_masks: masks K an image; fewer are padded with invalid ones.
       resize: `'longest'` keeps the aspect ratio and pads right and below (SAM), `'square'`
         stretches (SAM 2).
@@ -50,10 +54,19 @@ class Recipe:
       box_jitter, box_jitter_pixels, box_jitter_distribution: as in `ops.boxes.jitter`, in pixels of
         the training image.
       mask_input_probability: of giving a low-resolution mask as a prompt too: the true mask on a
-        grid eight times coarser, as logits of +-`mask_input_logit`. 0 leaves the input out.
+        grid eight times coarser than the decoder's, as logits of +-`mask_input_logit`. 0 leaves the
+        input out.
       mask_input_logit: their magnitude.
       corrections, refine: rounds of correction clicks, and whether two rounds without a click are
-        added; for `PromptableSegmenter(corrections=..., refine=...)`.
+        added.
+      prompt_layout: the tokens that prompts become: `'sam'` or `'sam2'`.
+      multimask: which outputs learn: `'ambiguous'`, the several ones where the prompt is a single
+        click, or `'coin_flip'`, the several ones or the single one, as drawn for each step.
+      focal_weight, bce_weight, dice_weight, iou_weight, iou_error, supervise_all_ious: as in
+        `SegmentAnythingLoss`; for `loss`.
+
+    `corrections`, `refine`, `prompt_layout` and `multimask` are for the model:
+    `PromptableSegmenter(segmenter, **recipe.model_options)`.
     """
 
     image_size: int = 1024
@@ -84,6 +97,14 @@ class Recipe:
     mask_input_logit: float = 6.0
     corrections: int = 0
     refine: bool = False
+    prompt_layout: str = 'sam'
+    multimask: str = 'ambiguous'
+    focal_weight: float = 20.0
+    bce_weight: float = 0.0
+    dice_weight: float = 1.0
+    iou_weight: float = 1.0
+    iou_error: str = 'squared'
+    supervise_all_ious: bool = False
 
     def __post_init__(self):
         recipe_checks.plain(self)
@@ -95,6 +116,18 @@ class Recipe:
         import tensorflow_datasets as tfds
 
         return {'image': {'content': tfds.decode.SkipDecoding()}}
+
+    @property
+    def loss(self):
+        """The `SegmentAnythingLoss` with the recipe's numbers, for `model.compile(loss=...)`."""
+        from segment_anything_tfds.training import losses
+
+        return losses.SegmentAnythingLoss(**{name: getattr(self, name) for name in _LOSS})
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        """The recipe's part of the model: `PromptableSegmenter(segmenter, **these)`."""
+        return {name: getattr(self, name) for name in _MODEL}
 
     @tf.autograph.experimental.do_not_convert
     def __call__(
@@ -114,8 +147,8 @@ class Recipe:
             image, centres at whole numbers; `point_labels` int32 [K, P], 1, 0 or -1 (padding);
             `boxes_xyxy` float32 [K, 4], centres of the corner pixels; `has_box` float32 [K];
             `area` int32 [K], pixels of the whole mask in the original image; `image_id` int64 [];
-            and with `mask_input_probability` also `mask_input` float32
-            [K, m, m] and `has_mask_input` float32 [K];
+            and with `mask_input_probability` also `mask_input` float32 [K, S / 4, S / 4] and
+            `has_mask_input` float32 [K];
           `masks`: uint8 [K, m, m];
           `valid`: float32 [K], 1 for a mask of at least one drawn pixel, 0 for padding.
         """
@@ -143,14 +176,16 @@ class Recipe:
         inputs['area'] = chosen['area']
         if self.mask_input_probability:
             inputs.update(self._mask_input(counts, window_size, geometry, valid, seeds[7]))
-        inputs = {name: self._padded(value) for name, value in inputs.items()}
-        inputs['point_labels'] = tf.where(
-            self._padded(valid)[:, tf.newaxis] > 0, inputs['point_labels'], -1
-        )
+        inputs['point_labels'] = tf.where(valid[:, tf.newaxis] > 0, inputs['point_labels'], -1)
+        padding = {'point_labels': -1}
+        inputs = {name: self._padded(x, padding.get(name, 0)) for name, x in inputs.items()}
         inputs['image'] = self._image(example['image']['content'], size, seeds)
         inputs['content_size'] = tf.ensure_shape(geometry.size, [2])
         inputs['image_id'] = tf.cast(example['image']['image_id'], tf.int64)
         return inputs, self._padded(masks), self._padded(valid)
+
+    def _padded(self, rows: tf.Tensor, value: int = 0) -> tf.Tensor:
+        return mask_choice.padded(rows, self.num_masks, value)
 
     def batches(
         self,
@@ -159,21 +194,33 @@ class Recipe:
         *,
         seed: int,
         drop_remainder: bool = False,
+        initial_epoch: int = 0,
+        initial_batch: int = 0,
     ) -> tf.data.Dataset:
         """Maps the recipe over a dataset and batches it; each pass draws anew, each run the same.
+
+        A run that was stopped goes on with the draws it would have made: after n passes over a
+        dataset that ends with `initial_epoch=n`, as `model.fit(initial_epoch=n)` has it; after n
+        batches of one that repeats with `initial_batch=n`, which reads on from there without
+        decoding what lies before. The dataset must give its examples in the same order again.
 
         Args:
           dataset: examples, already shuffled or repeated as wished.
           batch_size: images a batch.
           seed: Python int; equal seeds give equal batches in the same order of examples.
           drop_remainder: leave out a last smaller batch.
+          initial_epoch: passes that were made before.
+          initial_batch: batches to leave out at the start of each pass.
 
         Returns:
           A dataset of `(inputs, masks, valid)` with a leading batch dimension, prefetched.
         """
         seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
+        for _ in range(initial_epoch):
+            iter(seeds)  # each iterator takes the next seed of the dataset's own generator
         return (
             tf.data.Dataset.zip(dataset, seeds)
+            .skip(initial_batch * batch_size)
             .map(self, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(batch_size, drop_remainder=drop_remainder)
             .prefetch(tf.data.AUTOTUNE)
@@ -245,15 +292,9 @@ class Recipe:
         }
 
     def _mask_input(self, counts, size, geometry, valid, seed) -> dict[str, tf.Tensor]:
-        coarse = transforms.draw_masks(counts, size, geometry, (self.mask_size // 8,) * 2)
+        coarse = transforms.draw_masks(counts, size, geometry, (self.image_size // 32,) * 2)
         wide = tf.repeat(tf.repeat(coarse, 8, axis=1), 8, axis=2)
         draw = tf.random.stateless_uniform(tf.shape(valid), seed, alg='philox')
         given = tf.cast(draw < self.mask_input_probability, tf.float32) * valid
         logits = (2 * tf.cast(wide, tf.float32) - 1) * self.mask_input_logit
         return {'mask_input': logits * given[:, None, None], 'has_mask_input': given}
-
-    def _padded(self, value: tf.Tensor) -> tf.Tensor:
-        """Fills rows up to K with zeros."""
-        missing = self.num_masks - tf.shape(value)[0]
-        padded = tf.pad(value, [[0, missing]] + [[0, 0]] * (len(value.shape) - 1))
-        return tf.ensure_shape(padded, [self.num_masks, *value.shape[1:]])

@@ -8,6 +8,14 @@ import numpy as np
 
 from segment_anything_tfds.ops import validate
 
+_CHOICES = {
+    'resize': ('longest', 'square'),
+    'box_jitter_distribution': ('normal', 'uniform'),
+    'prompt_layout': ('sam', 'sam2'),
+    'multimask': ('ambiguous', 'coin_flip'),
+    'iou_error': ('squared', 'absolute'),
+}
+
 
 def plain(recipe) -> None:
     """Takes NumPy's scalars, also in pairs, for Python's: they would bring dtypes of their own."""
@@ -26,7 +34,6 @@ def check(recipe, weights: tuple[str, ...]) -> None:
     """Raises ValueError for the first field that breaks its rule."""
     for name in ('image_size', 'mask_size', 'num_masks'):
         _require(recipe, name, _is_int(getattr(recipe, name), 1), 'an int >= 1')
-    _require(recipe, 'resize', recipe.resize in ('longest', 'square'), "'longest' or 'square'")
     _require(recipe, 'weights', recipe.weights in weights, f'one of {weights}')
     _check_scale(recipe)
     _check_limits(recipe)
@@ -47,11 +54,16 @@ def check(recipe, weights: tuple[str, ...]) -> None:
     for name, least in (('num_points', 1), ('num_background_points', 0)):
         _require(recipe, name, _is_range(getattr(recipe, name), least), '(low, high), low <= high')
     _require(recipe, 'corrections', _is_int(recipe.corrections, 0), 'an int >= 0')
-    _require(recipe, 'refine', isinstance(recipe.refine, bool), 'True or False')
+    for name in ('refine', 'supervise_all_ious'):
+        _require(recipe, name, isinstance(getattr(recipe, name), bool), 'True or False')
     if recipe.mask_input_probability:
-        _require(recipe, 'mask_size', recipe.mask_size % 8 == 0, 'a multiple of 8 for `mask_input`')
-    if recipe.box_jitter_distribution not in ('normal', 'uniform'):
-        _require(recipe, 'box_jitter_distribution', False, "'normal' or 'uniform'")
+        fine = recipe.image_size % 32 == 0
+        _require(recipe, 'image_size', fine, 'a multiple of 32 for `mask_input`')
+    for name, choices in _CHOICES.items():
+        listed = ' or '.join(map(repr, choices))
+        _require(recipe, name, getattr(recipe, name) in choices, listed)
+    for name in ('focal_weight', 'bce_weight', 'dice_weight', 'iou_weight'):
+        _require(recipe, name, getattr(recipe, name) >= 0, '>= 0')
 
 
 def _check_scale(recipe) -> None:

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import warnings
 
-from segment_anything_tfds.training.sam import tokens
+from segment_anything_tfds.training.sam import kerashub, tokens
 
 _TWICE = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
-def check(backbone, prompt_layout: str) -> None:
-    """Raises ValueError for a layout that there is not, or a prompt encoder that rounds."""
-    if prompt_layout not in tokens.LAYOUTS:
-        raise ValueError(
-            f'model.PromptableSegmenter: expected `prompt_layout` one of {tokens.LAYOUTS}; '
-            f'got {prompt_layout!r}. Choose one.'
-        )
+def check(backbone, prompt_layout: str, multimask: str) -> None:
+    """Raises ValueError for an option that there is not, or a prompt encoder that rounds."""
+    for name, value, choices in (
+        ('prompt_layout', prompt_layout, tokens.LAYOUTS),
+        ('multimask', multimask, tokens.MULTIMASK),
+    ):
+        if value not in choices:
+            raise ValueError(
+                f'model.PromptableSegmenter: expected `{name}` one of {choices}; got {value!r}. '
+                'Choose one.'
+            )
     encoder = backbone.prompt_encoder
     for layer in (encoder, encoder.top_left_corner_embed):
         if layer.compute_dtype != 'float32':
@@ -23,6 +27,16 @@ def check(backbone, prompt_layout: str) -> None:
                 'model.PromptableSegmenter: expected `segmenter` with a prompt encoder of float32; '
                 f'got {layer.compute_dtype}. Make it while keras.config.dtype_policy() is float32.'
             )
+
+
+def check_trainable(model) -> None:
+    """Raises ValueError for a model that KerasHub's own `enable_lora` has frozen."""
+    if kerashub.lost_lora(model.backbone):
+        raise ValueError(
+            'model.PromptableSegmenter.compile: expected `model` with parameters to train; got one '
+            "whose `backbone.enable_lora` found no layer, since SAM's query, key and value are one "
+            'layer, and froze the rest. Call `model.enable_lora(rank)` on a new model.'
+        )
 
 
 def warn_of_normalising_twice(pixel_mean, pixel_std) -> bool:

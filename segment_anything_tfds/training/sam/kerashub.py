@@ -188,3 +188,30 @@ def _kinds(prompt_encoder):
 def _table(embedding):
     """The vectors of an embedding [n, C]; looked up by index, their gradients would be sparse."""
     return ops.convert_to_tensor(embedding.embeddings)
+
+
+def enable_lora(image_encoder, rank, lora_alpha=None):
+    """LoRA on the attention of every block, all else of the `ViTDetBackbone` frozen.
+
+    Its own `enable_lora` looks for layers named query and value, finds none, since here query, key
+    and value are one layer, and freezes everything.
+    """
+    blocks = [layer.attention for layer in image_encoder.layers if hasattr(layer, 'attention')]
+    layers = [layer for block in blocks for layer in (block.qkv, block.projection)]
+    if any(layer.lora_enabled for layer in layers):
+        raise ValueError(
+            'PromptableSegmenter.enable_lora: expected `model` without LoRA; got one of rank '
+            f'{layers[0].lora_rank}. Save and load it first, which adds LoRA to the weights.'
+        )
+    for variable in image_encoder.weights:
+        variable.trainable = False
+    for layer in layers:
+        layer.enable_lora(rank, lora_alpha=lora_alpha)
+
+
+def lost_lora(backbone) -> bool:
+    """Whether KerasHub's own `enable_lora` found no layer, and froze a part of the model."""
+    return any(
+        getattr(part, '_lora_enabled_layers', None) == []
+        for part in (backbone, backbone.image_encoder)
+    )

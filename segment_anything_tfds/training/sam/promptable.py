@@ -12,7 +12,7 @@ import keras
 from keras import ops
 
 from segment_anything_tfds.training import content, losses
-from segment_anything_tfds.training.sam import checks, kerashub, rounds, tokens
+from segment_anything_tfds.training.sam import checks, kerashub, rounds, steps, tokens
 
 _PACKAGE = 'segment_anything_tfds'
 _PARTS = ('image_encoder', 'prompt_encoder', 'mask_decoder')
@@ -52,13 +52,16 @@ class PromptableSegmenter(keras.Model):
         one before a correction drawn at random, one at the end (SAM, appendix A; SAM 2 has none).
       prompt_layout: `'sam'` (a box is two tokens, points end with a padding token) or `'sam2'`
         (padding after boxes too).
+      multimask: which outputs are candidates in training: `'ambiguous'` as above, or `'coin_flip'`,
+        the multimask outputs or the first, drawn for each step (EfficientViT-SAM).
       pixel_mean: subtracted from each channel, before KerasHub's image encoder normalises.
       pixel_std: each channel is then divided by it; the encoder expects 0 to 1.
       seed: of the correction clicks.
 
     Raises:
-      ValueError: an unknown `prompt_layout`, or a prompt encoder that does not compute in float32:
-        a mixed policy (`keras.config.set_dtype_policy`) is for the image encoder alone.
+      ValueError: an unknown `prompt_layout` or `multimask`, or a prompt encoder that does not
+        compute in float32: a mixed policy (`keras.config.set_dtype_policy`) is for the image
+        encoder alone.
 
     Example:
       >>> model = PromptableSegmenter(training.small_sam(64))
@@ -72,6 +75,7 @@ class PromptableSegmenter(keras.Model):
         corrections=0,
         refine=False,
         prompt_layout='sam',
+        multimask='ambiguous',
         pixel_mean=(0.0, 0.0, 0.0),
         pixel_std=(255.0, 255.0, 255.0),
         seed=0,
@@ -80,18 +84,19 @@ class PromptableSegmenter(keras.Model):
         super().__init__(**{'dtype': 'float32', **kwargs})  # coordinates need it
         kerashub.check_version()
         self.backbone = getattr(segmenter, 'backbone', segmenter)
-        checks.check(self.backbone, prompt_layout)
+        checks.check(self.backbone, prompt_layout, multimask)
         self.mask_decoder = self.backbone.mask_decoder  # with PyTorch untracked by the backbone
         if not self.mask_decoder.built:  # KerasHub builds it in the segmenter, not in the backbone
             self.mask_decoder.build()
         self.corrections, self.refine = corrections, refine
-        self.prompt_layout = prompt_layout
+        self.prompt_layout, self.multimask = prompt_layout, multimask
         self.pixel_mean = tuple(map(float, pixel_mean))
         self.pixel_std = tuple(map(float, pixel_std))
         self._normalises_twice = checks.warn_of_normalising_twice(self.pixel_mean, self.pixel_std)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.mask_metrics = []
+        self.lora_rank = None
         self.built = True
 
     def encode(self, image, content_size=None, training=False):
@@ -149,13 +154,30 @@ class PromptableSegmenter(keras.Model):
         outputs = self.decode(embeddings, inputs)
         if training:
             outputs['image_embeddings'] = embeddings
+            if self.multimask == 'coin_flip':
+                outputs['candidates'] = tokens.flip_coin(outputs['candidates'], self.seed_generator)
         return outputs
 
     def compile(self, optimizer='adamw', loss=None, *, metrics=(), **kwargs):
-        """As `keras.Model.compile`; loss and metrics see the whole dict of outputs at once."""
+        """As `keras.Model.compile`; loss and metrics see the whole dict of outputs at once.
+
+        Where the image encoder computes in float16, the loss is scaled, as Keras does for models
+        that are float16 throughout.
+        """
+        checks.check_trainable(self)
         loss = keras.losses.get(loss) or losses.SegmentAnythingLoss()
+        optimizer = steps.with_loss_scale(keras.optimizers.get(optimizer), self.backbone)
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.mask_metrics = list(metrics or ())
+
+    def fit(self, x=None, *args, shuffle=None, **kwargs):
+        """As `keras.Model.fit`; `shuffle` is for arrays, since a dataset shuffles itself."""
+        shuffle = steps.is_arrays(x) if shuffle is None else shuffle
+        return super().fit(x, *args, shuffle=shuffle, **kwargs)
+
+    def train_step(self, *args, **kwargs):
+        with steps.unused_prompts_are_no_mistake():
+            return super().train_step(*args, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         total = self.loss(y, _without_embeddings(y_pred), sample_weight)
@@ -190,6 +212,31 @@ class PromptableSegmenter(keras.Model):
             point, label = rounds.draw_click(truth, outputs, seed=self.seed_generator)
         return rounds.add_click(prompts, outputs, point, ops.where(clicks, label, -1), truth.shape)
 
+    def enable_lora(self, rank, lora_alpha=None):
+        """Trains the image encoder's attention by LoRA: low-rank additions to frozen kernels.
+
+        The rest of the image encoder is frozen; prompt encoder and mask decoder train as before.
+        `save` and `checkpoints.save` add the additions to the kernels; a loaded model has its
+        encoder frozen until `enable_lora` is called again. Call it before `compile`.
+
+        Args:
+          rank: of the additions.
+          lora_alpha: their scale is `lora_alpha / rank`; the rank if None.
+
+        Raises:
+          ValueError: where LoRA is enabled already.
+        """
+        kerashub.enable_lora(self.backbone.image_encoder, rank, lora_alpha)
+        self.lora_rank = rank
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store['seed'] = keras.ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        if 'seed' in store:  # else a file of version 1.0
+            self.seed_generator.state.assign(store['seed'])
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -197,11 +244,16 @@ class PromptableSegmenter(keras.Model):
             'corrections': self.corrections,
             'refine': self.refine,
             'prompt_layout': self.prompt_layout,
+            'multimask': self.multimask,
             'pixel_mean': self.pixel_mean,
             'pixel_std': self.pixel_std,
             'seed': self.seed,
-            'frozen': [part for part in _PARTS if not getattr(self.backbone, part).trainable],
+            'frozen': [part for part in _PARTS if self._is_frozen(part)],
         }
+
+    def _is_frozen(self, part):
+        has_lora = part == 'image_encoder' and self.lora_rank
+        return bool(has_lora) or not getattr(self.backbone, part).trainable
 
     @classmethod
     def from_config(cls, config):

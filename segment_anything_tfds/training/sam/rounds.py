@@ -23,7 +23,8 @@ def draw_click(truth, outputs, *, seed):
     """A click from the error of the chosen masks, none of them in the padding.
 
     Args:
-      truth: true masks [B, K, h, w], in 0 to 1.
+      truth: true masks [B, K, h, w], in 0 to 1, at the logits' resolution or a multiple; or of
+        each output, [B, K, M, h, w].
       outputs: what the model gave.
       seed: a `keras.random.SeedGenerator`.
 
@@ -31,12 +32,13 @@ def draw_click(truth, outputs, *, seed):
       `(point, label)`: float [B, K, 2] (x, y) in pixels of the masks, and int [B, K].
     """
     logits = ops.stop_gradient(metrics.choose_mask(outputs)[0])
+    if len(truth.shape) > len(logits.shape):  # a teacher's masks, one an output
+        own = {**outputs, 'masks': truth}
+        truth = metrics.choose_mask(own)[0]
     inside = None
     if 'content' in outputs:
         inside = content.inside(outputs['content'], *truth.shape[-2:])
-    return corrections.sample_correction(
-        ops.cast(truth, 'float32'), logits, seed=seed, inside=inside
-    )
+    return corrections.sample_correction(truth, logits, seed=seed, inside=inside)
 
 
 def add_click(prompts, outputs, point, label, mask_shape):

@@ -28,32 +28,23 @@ def small_sam(image_size=256, *, hidden_size=64, num_layers=4):
             )
     import keras_hub
 
-    image_size, hidden_size = int(image_size), int(hidden_size)  # KerasHub takes none of NumPy's
-    encoder = keras_hub.models.ViTDetBackbone(
-        hidden_size=hidden_size,
-        num_layers=num_layers,
-        intermediate_dim=4 * hidden_size,
-        num_heads=4,
-        global_attention_layer_indices=list(range(num_layers)),
-        patch_size=16,
-        num_output_channels=hidden_size,
-        window_size=image_size // 16,
-        image_shape=(image_size, image_size, 3),
+    from segment_anything_tfds.training.sam import architecture
+
+    image_size, dim = int(image_size), int(hidden_size)  # KerasHub takes no scalars of NumPy
+    sizes = architecture.Sizes(
+        image_size=image_size,
+        encoder_dim=dim,
+        encoder_layers=num_layers,
+        encoder_heads=4,
+        encoder_mlp_dim=4 * dim,
+        window_size=image_size // architecture.PATCH,
+        global_layers=tuple(range(num_layers)),
+        dim=dim,
+        mask_channels=16,
+        decoder_layers=2,
+        decoder_mlp_dim=4 * dim,
+        outputs=4,
+        iou_depth=3,
+        iou_dim=dim,
     )
-    prompt_encoder = keras_hub.layers.SAMPromptEncoder(
-        hidden_size=hidden_size,
-        image_embedding_size=(image_size // 16, image_size // 16),
-        input_image_size=(image_size, image_size),
-    )
-    mask_decoder = keras_hub.layers.SAMMaskDecoder(
-        num_layers=2,
-        hidden_size=hidden_size,
-        intermediate_dim=4 * hidden_size,
-        num_heads=8,
-        embedding_dim=hidden_size,
-        iou_head_hidden_dim=hidden_size,
-    )
-    backbone = keras_hub.models.SAMBackbone(
-        image_encoder=encoder, prompt_encoder=prompt_encoder, mask_decoder=mask_decoder
-    )
-    return keras_hub.models.SAMImageSegmenter(backbone=backbone)
+    return keras_hub.models.SAMImageSegmenter(backbone=architecture.build(sizes))

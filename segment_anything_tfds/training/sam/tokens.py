@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import keras
 from keras import ops
 
 from segment_anything_tfds.training.sam import kerashub
 
 LAYOUTS = ('sam', 'sam2')
+MULTIMASK = ('ambiguous', 'coin_flip')
 NAMES = (
     'point_coords',
     'point_labels',
@@ -70,6 +72,16 @@ def candidates(prompts, num_outputs: int):
     for name in ('has_box', 'has_mask_input'):
         if name in prompts:
             clicks = clicks + 2 * ops.cast(prompts[name], 'float32')
-    ambiguous = ops.cast(clicks <= 1, 'float32')[..., None]
+    return _several_where(ops.cast(clicks <= 1, 'float32')[..., None], num_outputs)
+
+
+def flip_coin(like, seed):
+    """The outputs from 1 on, or the first, for all masks alike: float of the shape of `like`."""
+    head = ops.cast(keras.random.uniform((), seed=seed) < 0.5, 'float32')
+    return ops.broadcast_to(_several_where(head, like.shape[-1]), ops.shape(like))
+
+
+def _several_where(several, num_outputs):
+    """1 for the outputs from 1 on where `several` [..., 1] is 1, else for the first."""
     first = ops.one_hot(ops.zeros((), dtype='int32'), num_outputs, dtype='float32')
-    return ambiguous * (1 - first) + (1 - ambiguous) * first if num_outputs > 1 else first
+    return several * (1 - first) + (1 - several) * first if num_outputs > 1 else first

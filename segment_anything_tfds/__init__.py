@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
     from segment_anything_tfds.actions.export_records import export
     from segment_anything_tfds.actions.link_report import links
     from segment_anything_tfds.actions.verify_archives import verify
+    from segment_anything_tfds.cli.judging import evaluate
     from segment_anything_tfds.ops import boxes, prompts, rle, transforms
     from segment_anything_tfds.report.show import show_examples
     from segment_anything_tfds.segment_anything_dataset_builder import Builder
@@ -39,6 +40,7 @@ _LAZY = {
     'boxes': 'segment_anything_tfds.ops.boxes',
     'coco_rle': 'segment_anything_tfds.source.record.coco_rle',
     'download': 'segment_anything_tfds.actions.download_archives:download',
+    'evaluate': 'segment_anything_tfds.cli.judging:evaluate',
     'export': 'segment_anything_tfds.actions.export_records:export',
     'links': 'segment_anything_tfds.actions.link_report:links',
     'preview': 'segment_anything_tfds.actions.draw_preview:preview',
@@ -61,6 +63,7 @@ __all__ = [
     'boxes',
     'coco_rle',
     'download',
+    'evaluate',
     'export',
     'links',
     'preview',

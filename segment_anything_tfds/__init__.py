@@ -30,6 +30,7 @@ if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
     from segment_anything_tfds.segment_anything_dataset_builder import Builder
     from segment_anything_tfds.source.access.archive_map import archive_index
     from segment_anything_tfds.source.record import coco_rle
+    from segment_anything_tfds.streaming.stream_api import stream
 
 __version__ = '1.0.0'
 
@@ -50,6 +51,7 @@ _LAZY = {
     'show': 'segment_anything_tfds.actions.draw_preview:show',
     'show_examples': 'segment_anything_tfds.report.show:show_examples',
     'stats': 'segment_anything_tfds.actions.count_stats:stats',
+    'stream': 'segment_anything_tfds.streaming.stream_api:stream',
     'training': 'segment_anything_tfds.training',
     'transforms': 'segment_anything_tfds.ops.transforms',
     'verify': 'segment_anything_tfds.actions.verify_archives:verify',
@@ -73,6 +75,7 @@ __all__ = [
     'show',
     'show_examples',
     'stats',
+    'stream',
     'training',
     'transforms',
     'verify',

@@ -13,6 +13,7 @@ ALLOWED = {
     'source': set(),
     'ops': set(),
     'prepare': {'source'},
+    'streaming': {'prepare', 'source'},
     'training': {'ops'},
     'report': {'ops', 'source', 'prepare'},
     'export': {'ops', 'source'},

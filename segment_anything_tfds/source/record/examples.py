@@ -15,6 +15,7 @@ def check_pairs(
     archive: str,
     on_fault: Callable[[faults.Fault], object],
     decode_images: bool = False,
+    seen: set[int] | None = None,
 ) -> Iterator[tuple[pair_stream.Pair, annotations.Example]]:
     """Yields each pair that has an example, once an `image_id`, with it.
 
@@ -23,6 +24,8 @@ def check_pairs(
       archive: its name, for the faults.
       on_fault: called with each fault; what has it is left out.
       decode_images: as in `annotations.check`.
+      seen: `image_id`s that were given before, where `pairs` are the rest of an archive; those
+        that are given now are added.
 
     Yields:
       Pairs and their examples, in the order of `pairs`.
@@ -30,7 +33,7 @@ def check_pairs(
     Raises:
       DataError: as `pairs` does.
     """
-    seen = set()
+    seen = set() if seen is None else seen
     for pair in pairs:
         example, found = annotations.check(
             pair.image,

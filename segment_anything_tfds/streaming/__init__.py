@@ -1,0 +1,1 @@
+"""Examples straight from archives and links: mixed, positioned, nothing stored."""

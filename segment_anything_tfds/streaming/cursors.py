@@ -1,0 +1,91 @@
+"""Places in the stream: in one archive, and in several that are mixed. Small, and JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterable
+
+BLOCK = 16  # examples from an archive before it is the next one's turn, as in TFDS
+
+
+@dataclasses.dataclass(frozen=True)
+class Cursor:
+    """A place in the examples of one archive.
+
+    Attributes:
+      given: examples before it.
+      pairs: pairs of the archive before it, those with faults included.
+      left_out: numbers of the images among those pairs that have no example.
+      other_ids: of those pairs whose `image_id` is not the number in their files' names, both:
+        [number, `image_id`].
+    """
+
+    given: int = 0
+    pairs: int = 0
+    left_out: tuple[int, ...] = ()
+    other_ids: tuple[tuple[int, int], ...] = ()
+
+    def as_list(self) -> list:
+        """The fields, for JSON."""
+        return list(dataclasses.astuple(self))
+
+    @classmethod
+    def from_list(cls, fields: list) -> Cursor:
+        """The reverse of `as_list`."""
+        given, pairs, left_out, other_ids = fields
+        return cls(given, pairs, tuple(left_out), tuple(map(tuple, other_ids)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Position:
+    """A place in a mixture of archives: where its last window began, and what it gave since.
+
+    Attributes:
+      archives: numbers of the archives that are mixed, in order.
+      seed: what the windows are shuffled by; `None` for no shuffling.
+      size: examples in a window.
+      cursors: a place in each archive; `None` for one that has ended.
+      turn: which archive is next.
+      left: examples that it gives before it is the next one's turn.
+      window: number of the window.
+      given: examples of the window that were given.
+    """
+
+    archives: tuple[int, ...]
+    seed: int | None
+    size: int
+    cursors: tuple[Cursor | None, ...]
+    turn: int = 0
+    left: int = BLOCK
+    window: int = 0
+    given: int = 0
+
+    @classmethod
+    def start(cls, archives: Iterable[int], seed: int | None, size: int) -> Position:
+        """Where a mixture begins."""
+        archives = tuple(archives)
+        return cls(archives, seed, size, (Cursor(),) * len(archives))
+
+    def to_json(self) -> str:
+        """The position as a short text."""
+        fields = dataclasses.asdict(self)
+        fields['cursors'] = [cursor and cursor.as_list() for cursor in self.cursors]
+        return json.dumps(fields, separators=(',', ':'))
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Position:
+        """Reads what `to_json` wrote.
+
+        Raises:
+          ValueError: the text is no position.
+        """
+        try:
+            fields = json.loads(text)
+            cursors = tuple(cursor and Cursor.from_list(cursor) for cursor in fields['cursors'])
+            return cls(**{**fields, 'archives': tuple(fields['archives']), 'cursors': cursors})
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f'`cursors.Position`: expected `text` that `to_json` wrote; got {text[:80]!r}. '
+                'Save the iterator again.'
+            ) from error

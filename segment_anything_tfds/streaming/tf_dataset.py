@@ -1,0 +1,105 @@
+"""The stream as a `tf.data.Dataset`: archives as its elements first, then their examples.
+
+    range -> shuffled by the pass's seed -> groups of archives -> serialised examples -> features
+
+The archives are elements, so that the service of `tf.data` can deal them out to its workers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import tensorflow as tf
+
+from segment_anything_tfds.streaming import lifetimes
+from segment_anything_tfds.streaming.cursors import Position
+
+RECORDS = 8  # examples that a step of Python hands over at once
+_FOREVER = 1 << 62
+
+
+def make(
+    readers: lifetimes.Readers,
+    numbers: Sequence[int],
+    *,
+    seed: int | None,
+    interleave: int,
+    window: int,
+) -> tf.data.Dataset:
+    """Serialised examples of archives; an iterator over them can be saved.
+
+    Args:
+      readers: what reads them.
+      numbers: numbers of the archives.
+      seed: what archives and examples are shuffled by, anew in each pass; `None` for their order.
+      interleave: archives that are read at once.
+      window: examples that are shuffled among each other.
+    """
+    groups = tf.data.Dataset.range(len(numbers))
+    numbers = tf.constant(numbers, tf.int64)
+    if seed is None:
+        groups = groups.map(lambda index: (numbers[index], tf.constant(-1, tf.int64)))
+    else:
+        keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+        keys = keys.scan(tf.constant(-1, tf.int64), _hold_first)
+        groups = tf.data.Dataset.zip((groups, keys))
+        groups = groups.map(lambda index, key: (_shuffled(numbers, key)[index], key))
+    groups = groups.batch(interleave)
+    dataset = groups.flat_map(lambda group, keys: _group(readers, group, keys[0], window))
+    options = tf.data.Options()
+    # Steps are functions of their position, whatever TensorFlow must think of Python code.
+    options.experimental_external_state_policy = tf.data.experimental.ExternalStatePolicy.IGNORE
+    return dataset.with_options(options)
+
+
+def decode(dataset: tf.data.Dataset, features, decoders: Any) -> tf.data.Dataset:
+    """Parses serialised examples and decodes them, as TFDS does.
+
+    Args:
+      dataset: serialised examples.
+      features: TFDS's features.
+      decoders: as in `tfds.load`.
+    """
+    import tensorflow_datasets as tfds
+
+    if isinstance(decoders, tfds.decode.PartialDecoding):
+        features, decoders = decoders.extract_features(features), decoders.decoders
+    return dataset.map(
+        lambda record: features.deserialize_example(record, decoders=decoders),
+        num_parallel_calls=tf.data.AUTOTUNE,
+    ).prefetch(tf.data.AUTOTUNE)
+
+
+def _hold_first(held: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    held = tf.where(held < 0, key, held)
+    return held, held
+
+
+def _shuffled(numbers: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
+    return tf.random.experimental.stateless_shuffle(numbers, tf.stack([key, 0]))
+
+
+def _group(
+    readers: lifetimes.Readers, group: tf.Tensor, key: tf.Tensor, window: int
+) -> tf.data.Dataset:
+    """The serialised examples of a few archives that are read at once."""
+
+    def step(position, token, group, key):
+        if position.numpy():
+            at = Position.from_json(position.numpy())
+        else:
+            seed = int(key) if key >= 0 else None
+            at = Position.start(group.numpy().tolist(), seed, window)
+        records, at, token = readers.step(at, tuple(token.numpy().tolist()), RECORDS)
+        return tf.constant(records, tf.string, [len(records)]), at.to_json(), token
+
+    def scan(state, _):
+        types = tf.string, tf.string, tf.int64
+        records, position, token = tf.py_function(step, [*state, group, key], types)
+        state = tf.ensure_shape(position, []), tf.ensure_shape(token, [2])
+        return state, tf.ensure_shape(records, [None])
+
+    start = tf.constant(''), tf.constant(lifetimes.NO_TOKEN, tf.int64)
+    steps = tf.data.Dataset.range(_FOREVER).scan(start, scan)
+    return steps.take_while(lambda records: tf.size(records) > 0).unbatch()

@@ -1,0 +1,223 @@
+"""Streams of examples: the values and the order of prepared data, from any source and place."""
+
+import collections
+import gc
+import json
+import pathlib
+import random
+import threading
+import time
+
+import building
+import fault_server
+import numpy as np
+import pytest
+import samples
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+import segment_anything_tfds as sa1b
+from segment_anything_tfds.source.archive import locations, pair_stream
+
+IMAGES = 21  # more than a block of 16, so that archives take turns
+UNDECODED = {'image': {'content': tfds.decode.SkipDecoding()}}
+
+
+@pytest.fixture(scope='module')
+def archives(tmp_path_factory):
+    """Three archives: gzip, plain, and extracted."""
+    folder = tmp_path_factory.mktemp('archives')
+    for number in range(3):
+        files = samples.members(1 + number * 1000, IMAGES, masks=2)
+        path = folder / f'sa_{number:06d}.tar'
+        samples.write_archive(path, files, gzip=number == 0)
+    extracted = folder / 'sa_000002'
+    extracted.mkdir()
+    source = locations.Source(2, 'file', str(path))
+    with pair_stream.open_archive(source, on_fault=print) as reader:
+        for pair in reader:
+            (extracted / pair.image_name).write_bytes(pair.image)
+            (extracted / pair.record_name).write_bytes(pair.record)
+    path.unlink()
+    return folder
+
+
+@pytest.fixture(scope='module')
+def prepared(archives, tmp_path_factory):
+    return building.build(archives, tmp_path_factory.mktemp('prepared'))
+
+
+def stream(archives, **options):
+    return sa1b.stream(manual_dir=archives, **options)
+
+
+def ids(dataset) -> list[int]:
+    return [int(n) for n in dataset.map(lambda e: e['image']['image_id']).as_numpy_iterator()]
+
+
+def assert_equal_examples(found, expected):
+    assert len(found) == len(expected)
+    for one, other in zip(found, expected, strict=True):
+        tf.nest.assert_same_structure(one, other)
+        for a, b in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+
+
+def test_examples_are_those_of_prepared_data_in_their_order(archives, prepared):
+    options = tfds.ReadConfig(try_autocache=False)
+    expected = prepared.as_dataset(split='train', read_config=options, shuffle_files=False)
+    found = stream(archives)
+    assert found.element_spec == expected.element_spec
+    assert_equal_examples(list(tfds.as_numpy(found)), list(tfds.as_numpy(expected)))
+
+
+def test_decoders_are_those_of_tfds(archives, prepared):
+    for decoders in (
+        UNDECODED,
+        tfds.decode.PartialDecoding({'image': {'file_name', 'content'}}, decoders=UNDECODED),
+    ):
+        options = tfds.ReadConfig(try_autocache=False)
+        expected = prepared.as_dataset('train', decoders=decoders, read_config=options)
+        found = stream(archives, decoders=decoders)
+        assert found.element_spec == expected.element_spec
+        assert_equal_examples(list(tfds.as_numpy(found)), list(tfds.as_numpy(expected)))
+
+
+def test_streams_from_links_with_cuts(archives, prepared, tmp_path):
+    manual = tmp_path / 'manual'
+    manual.mkdir()
+    with fault_server.FaultServer() as server:
+        lines = []
+        for number in range(2):
+            body = (archives / f'sa_{number:06d}.tar').read_bytes()
+            url = server.serve(f'sa_{number:06d}.tar', body, cuts=[1000, 70_000])
+            lines.append(f'sa_{number:06d}.tar\t{url}\n')
+        (manual / 'segment_anything_links.txt').write_text(''.join(lines))
+        found = list(tfds.as_numpy(stream(manual, decoders=UNDECODED)))
+    expected = building.read(prepared, 'train[:2shard]')
+    by_id = {int(e['image']['image_id']): e for e in expected}
+    assert_equal_examples(found, [by_id[int(e['image']['image_id'])] for e in found])
+    assert len(found) == 2 * IMAGES
+
+
+def test_equal_seeds_give_equal_orders_and_each_pass_another(archives):
+    def passes(seed):
+        found = ids(stream(archives, decoders=UNDECODED, seed=seed).repeat(2))
+        return found[: 3 * IMAGES], found[3 * IMAGES :]
+
+    first, second = passes(5)
+    assert passes(5) == (first, second)
+    everything = sorted(n + 1000 * k for k in range(3) for n in range(1, IMAGES + 1))
+    assert sorted(first) == sorted(second) == everything
+    assert len({tuple(first), tuple(second), tuple(passes(6)[0])}) == 3
+    archive_order = [number // 1000 for number in first]
+    assert archive_order != sorted(archive_order)
+
+
+@pytest.mark.parametrize('seed', [None, 3])
+def test_restored_at_any_place_the_rest_is_equal(archives, tmp_path, seed):
+    def make():
+        dataset = stream(archives, decoders=UNDECODED, seed=seed, interleave=2)
+        dataset = dataset.map(lambda example: example['image']['image_id'])
+        return iter(dataset.repeat(2).batch(2).prefetch(1))
+
+    expected = [batch.numpy().tolist() for batch in make()]
+    rng = random.Random(0)
+    for place in sorted(rng.sample(range(len(expected)), 10)):
+        iterator = make()
+        for _ in range(place):
+            next(iterator)
+        path = tf.train.Checkpoint(iterator=iterator).write(str(tmp_path / f'at_{place}'))
+        restored = make()
+        tf.train.Checkpoint(iterator=restored).read(path).assert_consumed()
+        rest = [batch.numpy().tolist() for batch in restored]
+        assert rest == expected[place:], place
+
+
+def test_restored_in_another_process(archives, tmp_path):
+    code = """
+import sys
+import tensorflow as tf
+import segment_anything_tfds as sa1b
+archives, path, action = sys.argv[1:]
+iterator = iter(sa1b.stream(manual_dir=archives, seed=1, shuffle_buffer=8))
+checkpoint = tf.train.Checkpoint(iterator=iterator)
+if action == 'save':
+    for _ in range(30):
+        next(iterator)
+    checkpoint.write(path)
+else:
+    checkpoint.read(path)
+print([int(example['image']['image_id']) for example in iterator])
+"""
+    done = [
+        building.run_python(code, archives, tmp_path / 'place', action).stdout
+        for action in ('save', 'restore')
+    ]
+    assert done[0] == done[1] and len(json.loads(done[0])) == 3 * IMAGES - 30
+
+
+@pytest.mark.parametrize('hosts', [1, 2, 3])
+def test_hosts_share_the_archives(archives, hosts):
+    found = [
+        ids(stream(archives, decoders=UNDECODED, seed=0, shard=(host, hosts)))
+        for host in range(hosts)
+    ]
+    counts = collections.Counter(number for host in found for number in host)
+    assert len(counts) == 3 * IMAGES and set(counts.values()) == {1}
+    of_archives = [{number // 1000 for number in host} for host in found]
+    assert sum(map(len, of_archives)) == 3
+
+
+def test_the_service_deals_out_archives(archives):
+    service = tf.data.experimental.service
+    dispatcher = service.DispatchServer()
+    workers = [
+        service.WorkerServer(
+            service.WorkerConfig(dispatcher_address=dispatcher.target.split('://')[1])
+        )
+        for _ in range(2)
+    ]
+    dataset = stream(archives, decoders=UNDECODED, seed=0, interleave=1)
+    dataset = dataset.map(lambda example: example['image']['image_id'])
+    dataset = dataset.apply(
+        service.distribute(
+            processing_mode=service.ShardingPolicy.DYNAMIC, service=dispatcher.target
+        )
+    )
+    counts = collections.Counter(int(number) for number in dataset)
+    assert len(workers) == 2
+    assert len(counts) == 3 * IMAGES and set(counts.values()) == {1}
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith('sa1b-')]
+
+
+def test_iterators_leave_nothing_behind(archives):
+    dataset = stream(archives, decoders=UNDECODED, seed=0, shuffle_buffer=4)
+    next(iter(dataset))
+    before = set(_open_files())
+    for _ in range(200):
+        next(iter(dataset))
+    gc.collect()
+    deadline = time.monotonic() + 20
+    while (set(_threads()) - {'sa1b-ctrl-c'} or set(_open_files()) - before) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.05)
+    assert set(_threads()) <= {'sa1b-ctrl-c'}
+    assert set(_open_files()) <= before
+
+
+def _open_files() -> list[str]:
+    found = []
+    for entry in pathlib.Path('/proc/self/fd').iterdir():
+        try:
+            target = str(entry.readlink())
+        except OSError:
+            continue
+        if 'sa_00' in target:
+            found.append(target)
+    return found

@@ -179,6 +179,18 @@ def test_keyboard(two_squares):
     assert tab.evaluate(pixel)[3] == 0
 
 
+def test_narrow_window_has_no_scrollbar_to_the_side(browser, tmp_path):
+    masks = np.ones([2, 300, 600], np.uint8)
+    samples = [_sample(masks, f'sa_{"7" * 30}{n}.jpg') for n in range(12)]
+    tab, errors = _open(browser, tmp_path, samples)
+    tab.set_viewport_size({'width': 400, 'height': 700})
+    assert tab.evaluate('document.documentElement.scrollWidth') == 400
+    image = tab.locator('#stage').bounding_box()
+    assert image['width'] > 300 and image['x'] >= 0 and image['x'] + image['width'] <= 400
+    aside = tab.locator('aside').bounding_box()
+    assert aside['y'] >= image['y'] + image['height'] and not errors
+
+
 def test_page_is_complete_in_itself_and_its_data_stays_inside_its_script():
     masks = np.ones([1, 4, 4], np.uint8)
     text = page.render([_sample(masks, '</script><script>alert(1)</script>')])

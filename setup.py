@@ -30,6 +30,7 @@ EXTRAS['test'] = [
     'hypothesis',
     'ipykernel',
     'moto[server]',
+    'mypy',
     'nbclient',
     'opencv-python-headless',  # connected parts of masks are compared with it
     'playwright',

@@ -120,7 +120,7 @@ def test_restored_at_any_place_the_rest_is_equal(archives, tmp_path, seed):
     def make():
         dataset = stream(archives, decoders=UNDECODED, seed=seed, interleave=2)
         dataset = dataset.map(lambda example: example['image']['image_id'])
-        return iter(dataset.repeat(2).batch(2).prefetch(1))
+        return iter(dataset.batch(2).prefetch(1))
 
     expected = [batch.numpy().tolist() for batch in make()]
     rng = random.Random(0)

@@ -40,6 +40,7 @@ def stream(
     stands, besides what `tf.data` has in its own buffers. Restored, it goes on with the next
     example, in another process too. A plain tar or an extracted folder goes on at once, a gzip
     archive or a link is read again up to the place, without its contents being checked again.
+    What a `repeat` after it still has to come may take another order than it would have taken.
 
     Args:
       archives: a selection such as `'20-29+130'`; `None` for all that are listed or present.

@@ -7,39 +7,49 @@ program wait for the other.
 from __future__ import annotations
 
 import importlib.abc
-import importlib.util
 import sys
 from collections.abc import Callable
 from types import ModuleType
 
 
 def run(name: str, function: Callable[[ModuleType], None]) -> None:
-    """Calls a function with a module: now, or after its import.
+    """Calls a function with a module: now, or after its import, and again whenever it is reloaded.
+
+    To ask for the same function again, as where its own module is reloaded, replaces it.
 
     Args:
       name: of the module.
       function: takes the module.
     """
+    watcher = _Watcher(name, function)
+    others = [finder for finder in sys.meta_path if not _is_same(finder, watcher)]
+    sys.meta_path[:] = [watcher, *others]
     if name in sys.modules:
         function(sys.modules[name])
-    else:
-        sys.meta_path.insert(0, _Watcher(name, function))
 
 
-class _Watcher(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Lets the module's own loader load it, then calls the function."""
+class _Watcher(importlib.abc.MetaPathFinder):
+    """Has a module loaded as without it, and calls a function after that."""
 
     def __init__(self, name: str, function: Callable[[ModuleType], None]):
+        self.key = (name, function.__module__, function.__qualname__)
         self._name, self._function = name, function
 
     def find_spec(self, fullname, path=None, target=None):
         if fullname != self._name:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(fullname)
-        if spec is not None:
-            self._loader, spec.loader = spec.loader, self
-        return spec
+        for finder in sys.meta_path[sys.meta_path.index(self) + 1 :]:
+            if spec := finder.find_spec(fullname, path, target):
+                spec.loader = _Loader(spec.loader, self._function)
+                return spec
+        return None
+
+
+class _Loader(importlib.abc.Loader):
+    """Lets the module's own loader load it, then calls the function."""
+
+    def __init__(self, loader, function: Callable[[ModuleType], None]):
+        self._loader, self._function = loader, function
 
     def create_module(self, spec):
         return self._loader.create_module(spec)
@@ -48,3 +58,9 @@ class _Watcher(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         self._loader.exec_module(module)
         module.__spec__.loader = module.__loader__ = self._loader
         self._function(module)
+
+
+def _is_same(finder, watcher: _Watcher) -> bool:
+    """Whether a finder does what a watcher does, also one of before this module was reloaded."""
+    is_ours = type(finder).__module__ == __name__
+    return is_ours and finder.key == watcher.key

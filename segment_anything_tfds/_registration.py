@@ -13,6 +13,7 @@ from segment_anything_tfds import _after_import
 
 _NAME = 'segment_anything'
 _TFDS_REGISTRY = 'tensorflow_datasets.core.registered'
+_PROVIDERS = '_DATASET_PROVIDER_REGISTRY'  # a name of TFDS's own; without it nothing is taken out
 
 
 class _Provider:
@@ -28,10 +29,18 @@ class _Provider:
         return module.Builder
 
 
+def _is_ours(provider) -> bool:
+    """Whether a provider is of this module, also as it was before it was reloaded."""
+    return type(provider).__module__ == __name__
+
+
 def _add_provider(registry) -> None:
+    """Puts our provider first, once: one that was added before is taken out."""
+    providers = getattr(registry, _PROVIDERS, [])
+    providers[:] = [provider for provider in providers if not _is_ours(provider)]
     registry.add_dataset_builder_provider(_Provider(), index=0)
 
 
 def register() -> None:
-    """Makes TFDS use this package's builder: now, or as soon as TFDS is imported."""
+    """Makes TFDS use this package's builder: now, or once TFDS is imported; also when reloaded."""
     _after_import.run(_TFDS_REGISTRY, _add_provider)

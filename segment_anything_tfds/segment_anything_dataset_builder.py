@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import tensorflow_datasets.public_api as tfds
-from tensorflow_datasets.core import dataset_builder
 
-from segment_anything_tfds.prepare import build
-from segment_anything_tfds.prepare.staging import object_store
-from segment_anything_tfds.source import selection
+from segment_anything_tfds import tfds_parts
+from segment_anything_tfds.prepare import options
+from segment_anything_tfds.source import released, selection
 from segment_anything_tfds.source.remote import links_file
 
 _LONGEST_CONFIG = 200
@@ -25,7 +24,7 @@ class _Selections(dict):
             return False
 
 
-class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
+class Builder(tfds_parts.FileReaderBuilder, skip_registration=True):
     """Builds SA-1B from its archives, without a shuffle of the data and without an extracted copy.
 
     Configs name the archives: none means every archive that the links file lists or that lies in
@@ -73,16 +72,18 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
           ValueError: for an unknown `on_error`, a `shards_per_archive` below 1, or a config that
             names no archives.
         """
-        options = {
+        choices = {
             'on_error': on_error,
             'decode_images': decode_images,
             'shards_per_archive': shards_per_archive,
             'digests': digests,
         }
-        self._options = build.Options(**options)
+        self._options = options.Options(**choices)
         self.BUILDER_CONFIGS = []
         super().__init__(**kwargs)
-        self._original_state |= {'file_format': kwargs.get('file_format'), **options}
+        tfds_parts.remember_choices(self, file_format=kwargs.get('file_format'), **choices)
+        if not self._is_prepared():
+            self._tell_what_is_known()
 
     def _info(self) -> tfds.core.DatasetInfo:
         return self.dataset_info_from_configs(
@@ -112,27 +113,74 @@ class Builder(dataset_builder.FileReaderBuilder, skip_registration=True):
             builder_config = builder_config.name
         return super()._create_builder_config(builder_config or None, version)
 
-    def download_and_prepare(self, **kwargs) -> None:
-        self._dataset_dir = self.data_path  # TFDS replaces `data_path` by a temporary folder
-        with object_store.in_place(self._dataset_dir):
-            super().download_and_prepare(**kwargs)
-        build.clear_staging(self._dataset_dir)
+    def _tell_what_is_known(self) -> None:
+        """Sizes and counts of the released archives, which a build replaces by its own."""
+        config = self.builder_config
+        archives = len(selection.parse(config.name)) if config else released.ARCHIVES
+        split = tfds.core.SplitInfo(
+            name='train',
+            shard_lengths=released.images(archives),
+            num_bytes=released.share(released.DATASET_BYTES, archives),
+            filename_template=tfds_parts.filename_template(self),
+        )
+        self.info.set_splits(tfds.core.SplitDict([split]))
+        self.info.download_size = released.share(released.DOWNLOAD_BYTES, archives)
+
+    def download_and_prepare(
+        self, *, download_config: tfds.download.DownloadConfig | None = None, **kwargs
+    ) -> None:
+        """Builds the selection, unless it is prepared; see TFDS for the arguments."""
+        from segment_anything_tfds.prepare import (
+            session,  # imports Beam, which reading does without
+        )
+
+        config = download_config or tfds.download.DownloadConfig()
+        dataset_dir = self.data_path
+        if session.is_for_tfds(dataset_dir, config.download_mode):
+            super().download_and_prepare(download_config=config, **kwargs)
+            session.clear(dataset_dir)
+            return
+        with session.begin(dataset_dir) as self._session:
+            # What is needed on disk is known once the archives are found; TFDS would ask before.
+            self.info.set_splits(tfds.core.SplitDict([]))
+            self.info.download_size = 0
+            try:
+                with tfds_parts.writing_to(self, self._session.workshop):
+                    super().download_and_prepare(download_config=config, **kwargs)
+                    self._session.finish(self.info)
+            except BaseException:
+                self._tell_what_is_known()
+                raise
 
     def _download_and_prepare(self, dl_manager, download_config) -> None:
         if download_config.max_examples_per_split == 0:
             return  # metadata alone, as in TFDS
-        numbers = selection.parse(self.builder_config.name) if self.builder_config else None
-        summary = build.build_split(
-            manual_dir=dl_manager.manual_dir,
-            numbers=numbers,
-            options=self._options,
-            file_format=self.info.file_format,
-            filename_template=self._get_filename_template('train'),
-            dataset_dir=self._dataset_dir,
-            download_config=download_config,
-        )
+        summary = self._session.build(dl_manager, download_config, self, self._options)
         self.info.metadata.update(summary.metadata())
         self.info.set_splits(tfds.core.SplitDict([summary.split_info]))
+
+    def _log_download_bytes(self) -> None:
+        """Says nothing: TFDS speaks here of a folder that the data set only passes through."""
+
+    def _log_download_done(self) -> None:
+        """Says nothing: see `session.Session.finish`."""
+
+    def as_dataset(self, *args, **kwargs):
+        self._check_is_prepared('as_dataset')
+        return super().as_dataset(*args, **kwargs)
+
+    def as_data_source(self, *args, **kwargs):
+        self._check_is_prepared('as_data_source')
+        return super().as_data_source(*args, **kwargs)
+
+    def _is_prepared(self) -> bool:
+        return (self.data_path / tfds_parts.INFO_FILE_NAME).exists()
+
+    def _check_is_prepared(self, function: str) -> None:
+        if not self._is_prepared():
+            from segment_anything_tfds.prepare import finding
+
+            raise finding.not_prepared(function, self.data_path, self.builder_config_name)
 
 
 def _features() -> tfds.features.FeaturesDict:

@@ -9,6 +9,7 @@ import sys
 import tensorflow_datasets as tfds
 
 import segment_anything_tfds  # noqa: F401, whose builder `tfds.builder` then gives
+from segment_anything_tfds.source import selection
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 
@@ -26,6 +27,12 @@ def build(manual_dir, data_dir, config=None, download_config=None, **kwargs):
         download_config=tfds.download.DownloadConfig(manual_dir=manual_dir, **settings)
     )
     return built
+
+
+def archives(built, what: str) -> int:
+    """How many archives a build has `'built'` or `'reused'`, as its metadata says."""
+    text = built.info.metadata[f'archives_{what}']
+    return len(selection.parse(text)) if text else 0
 
 
 def read(built, split='train') -> list[dict]:

@@ -6,17 +6,19 @@ import json
 import pathlib
 import pickle
 import re
+from collections import Counter
 
 import hypothesis
 import hypothesis.strategies as st
 import numpy as np
 import pytest
 import samples
+from building import run_python
 from PIL import Image
 
 from segment_anything_tfds.source import reasons
 from segment_anything_tfds.source.reasons import REASONS
-from segment_anything_tfds.source.record import annotations, jpeg
+from segment_anything_tfds.source.record import annotation_rows, annotations, jpeg
 
 ID = 7
 JPEG = samples.jpeg(ID)
@@ -145,6 +147,16 @@ IMAGE_FAULTS = [
     ('record_keys', replaced(['annotations'], {}), r'`annotations` to be a list; got \{\}'),
     ('record_keys', replaced(['image'], None), r'`image` to have the keys .*; got None'),
     ('record_keys', replaced(['image', 'x'], 1), r"`image` to have .*; got also \['x'\]"),
+    (
+        'record_too_large',
+        b'{"image":{},"annotations":[' + b'{},' * 500_000 + b'{}]}',
+        r'at most 1,000,000 values; got 1,000,00\d',
+    ),
+    (
+        'record_too_large',
+        {**clean(), 'annotations': [0] * 10_001},
+        r'at most 10,000 annotations; got 10,001',
+    ),
     ('image_invalid', replaced(['image', 'height'], 60.0), r'`height` to be an integer .*60\.0'),
     ('image_invalid', replaced(['image', 'width'], -1), r'`width` to be an integer .*got -1'),
     ('image_invalid', replaced(['image', 'width'], True), r'`width` to be an integer .*got True'),
@@ -371,6 +383,52 @@ def test_any_value_in_the_image_is_a_fault_or_fine(key, value):
     (record if key in record else record['image'])[key] = value
     example, faults = check(record)
     assert (example is None) == any(REASONS[fault.reason].level == 'image' for fault in faults)
+
+
+def test_faults_of_a_record_are_bounded_and_all_of_them_counted():
+    record = clean()
+    record['annotations'] += [{}] * 5000 + [{**record['annotations'][0], 'id': -1}] * 2000
+    example, faults = check(record)
+    assert example.annotations['id'].size == 4
+    assert len(faults) == annotation_rows.FAULTS_KEPT + 2
+    by_reason = Counter()
+    for fault in faults:
+        by_reason[fault.reason] += fault.count
+    assert by_reason == {'annotation_keys': 5000, 'id_invalid': 2000}
+    assert json.loads(faults[0].to_json()).get('count') is None
+    assert json.loads(faults[-1].to_json())['count'] == 2000
+    assert 'broken by more annotations; of a record the first 100' in str(faults[-1])
+
+
+_HOSTILE = {
+    'empty_objects': b'{},' * 1_666_666 + b'{}',
+    'most_values': b'[' + b'{"":0},' * 240_000 + b'{}],{}',
+    'longest_counts': b'{"segmentation":{"size":[60,90],"counts":"%s"},"area":1,"id":1,'
+    b'"bbox":[0,0,1,1],"crop_box":[0,0,1,1],"predicted_iou":1,"stability_score":1,'
+    b'"point_coords":[[0,0]]}' % (b'0' * (15 << 20)),
+}
+
+
+@pytest.mark.parametrize('name', _HOSTILE)
+def test_memory_for_a_record_is_bounded(name, tmp_path):
+    """Checked in a process of its own, whose peak is its own."""
+    image = json.dumps(clean()['image']).encode()
+    (tmp_path / 'record').write_bytes(b'{"image":%s,"annotations":[%s]}' % (image, _HOSTILE[name]))
+    (tmp_path / 'image').write_bytes(JPEG)
+    run_python(
+        """
+import pathlib, resource, sys
+from segment_anything_tfds.source.record import annotations
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+image, record = (pathlib.Path(sys.argv[1], name).read_bytes() for name in ('image', 'record'))
+before = peak()
+names = {'image_name': 'sa_7.jpg', 'record_name': 'sa_7.json'}
+_, faults = annotations.check(image, record, archive='sa_000020', **names)
+assert faults
+assert peak() - before < 400, peak() - before
+""",
+        tmp_path,
+    )
 
 
 def test_reasons_of_jpegs_are_in_the_table():

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 import samples
-from building import build, digests, read, run_python
+from building import archives, build, digests, read, run_python
 from fault_server import PAGE, SECRET, FaultServer, Served
 
 from segment_anything_tfds.source import faults
@@ -125,7 +125,7 @@ def test_renewed_links_go_on(server, tmp_path, clean):
     _write_links(server, manual, expires=0x7E000000)
     built = build(manual, tmp_path / 'data')
     assert {name for _, name, _, _ in server.requests} == {'sa_000002.tar'}
-    assert built.info.metadata['archives_reused'] == 2
+    assert archives(built, 'reused') == 2
     assert digests(built.data_path) == clean
 
 
@@ -138,7 +138,7 @@ def test_finished_archives_need_no_links(server, files, tmp_path):
     with pytest.raises(links_file.ExpiredLinksError, match=r'Missing archives: 2\.'):
         build(manual, tmp_path / 'data')
     (manual / 'sa_000002.tar').write_bytes((files / 'sa_000002.tar').read_bytes())
-    assert build(manual, tmp_path / 'data').info.metadata['archives_reused'] == 2
+    assert archives(build(manual, tmp_path / 'data'), 'reused') == 2
 
 
 def test_page_instead_of_archive(server, tmp_path):

@@ -10,11 +10,13 @@ import pytest
 import samples
 import tensorflow as tf
 import tensorflow_datasets as tfds
-from building import build, builder, digests, read, run_python
+from building import archives, build, builder, digests, read, run_python
 from PIL import Image
 
 from segment_anything_tfds.prepare import build as build_lib
 from segment_anything_tfds.source import checksums, faults
+
+FEW_PAIRS = 'expected 11,186 pairs, as all known archives of SA-1B have; got 4'
 
 
 @pytest.fixture(scope='module')
@@ -59,7 +61,6 @@ def test_images_decode(built):
 
 
 def test_nothing_is_left_beside_the_data_set(built):
-    assert not build_lib.staging_folder(built.data_path).exists()
     left = sorted(path.name for path in built.data_path.parent.iterdir())
     assert left == ['1.0.0']
 
@@ -67,9 +68,10 @@ def test_nothing_is_left_beside_the_data_set(built):
 def test_metadata_names_the_archives(built):
     assert built.info.metadata == {
         'archives': '0-2',
-        'archives_built': 3,
-        'archives_reused': 0,
+        'archives_built': '0-2',
+        'archives_reused': '',
         'skipped': {},
+        'doubtful': {name: FEW_PAIRS for name in ('sa_000000', 'sa_000001', 'sa_000002')},
     }
 
 
@@ -245,8 +247,8 @@ def test_fail_keeps_the_good_archives_and_skip_does_only_the_rest(tmp_path):
 
     skipped = build(manual, data, on_error='skip')
     assert skipped.info.splits['train'].shard_lengths == [4, 3, 3]
-    assert skipped.info.metadata['archives_reused'] == 1
-    assert skipped.info.metadata['archives_built'] == 2
+    assert archives(skipped, 'reused') == 1
+    assert archives(skipped, 'built') == 2
     assert sum(skipped.info.metadata['skipped'].values()) == 2
     report = (skipped.data_path / 'faults.jsonl').read_text().splitlines()
     assert {(json.loads(line)['archive'], json.loads(line)['member']) for line in report} == {
@@ -348,7 +350,7 @@ def test_finished_archives_are_judged_by_the_list_of_today(
         build(manual_dir, tmp_path, **choices)
     _write_digests(mine, manual_dir, () if first == 'wrong' else wrong)
     built = build(manual_dir, tmp_path, **choices)
-    assert built.info.metadata['archives_reused'] == 2
+    assert archives(built, 'reused') == 2
     assert built.info.splits['train'].shard_lengths == [4, 4 if first == 'wrong' else 0, 4]
 
 
@@ -412,11 +414,42 @@ def test_served_in_whichever_order(order):
         '\nimport sys'
         '\nassert tfds.builder_cls("segment_anything").__module__ == '
         '"segment_anything_tfds.segment_anything_dataset_builder"'
-        '\nassert "segment_anything" in tfds.list_builders()'
+        '\nassert "segment_anything" in tfds.list_builders(with_community_datasets=False)'
         '\nassert tfds.builder_cls("mnist").name == "mnist"'
-        '\nimport importlib; importlib.reload(segment_anything_tfds)'
+        '\nimport importlib'
+        '\nfrom tensorflow_datasets.core import registered'
+        '\nfrom segment_anything_tfds import _registration'
+        '\nfor module in (segment_anything_tfds, _registration, registered) * 2:'
+        '\n    importlib.reload(module)'
+        '\n    _registration.register()'
+        '\n    providers = registered._DATASET_PROVIDER_REGISTRY'
+        '\n    ours = [p for p in providers if "segment_anything_tfds" in type(p).__module__]'
+        '\n    assert ours == providers[:1], providers'
+        '\nimportlib.reload(registered)'
+        '\nfirst = registered._DATASET_PROVIDER_REGISTRY[0]'
+        '\nassert "segment_anything_tfds" in type(first).__module__'
     )
     run_python(code)
+
+
+def test_functions_after_an_import_and_its_reload():
+    run_python("""
+import importlib, sys
+from segment_anything_tfds import _after_import
+calls = []
+def first(module): calls.append((1, module.__name__))
+def second(module): calls.append((2, module.__name__))
+for _ in range(3):
+    _after_import.run('json.tool', first)
+_after_import.run('json.tool', second)
+watchers = len(sys.meta_path)
+import json.tool
+assert sorted(calls) == [(1, 'json.tool'), (2, 'json.tool')]
+importlib.reload(json.tool)
+assert len(calls) == 4
+_after_import.run('json.tool', second)
+assert len(calls) == 5 and len(sys.meta_path) == watchers
+""")
 
 
 def test_build_needs_no_tensorflow(manual_dir, tmp_path):

@@ -9,12 +9,14 @@ import subprocess
 import sys
 import termios
 import threading
+import types
 
 import pytest
 import samples
 from building import REPO
 
 from segment_anything_tfds.prepare import progress
+from segment_anything_tfds.prepare.shards import reporter
 from segment_anything_tfds.prepare.staging import place
 from segment_anything_tfds.source.archive import pair_stream
 
@@ -76,13 +78,19 @@ def test_no_bar_in_a_file(manual_dir, tmp_path):
 
 
 def test_totals_add_finished_and_running_archives(manual_dir, tmp_path, monkeypatch):
+    """The size of an archive behind a link is known once its worker has opened it."""
     staging = place.Staging(str(tmp_path), 'tfrecord')
-    staging.create()
-    sources = pair_stream.locate(manual_dir, None)
+    place.create(staging.folder)
+    sources = [pair_stream.Source(number, 'link', '') for number in range(4)]
     staging.shard('sa_000000', 0).write_bytes(b'12345')
-    staging.write_sidecar(place.Sidecar('sa_000000', 'file', 'v1', (30,), (5,), 1000, None, {}))
-    monkeypatch.setattr(progress, '_LOCAL_SECONDS', 0.0)
-    progress.Reporter(staging, 'sa_000001').update(7, 70)
-    finished = {}
-    assert progress._totals(staging, sources, finished) == (37, 1070)
-    assert set(finished) == {'sa_000000'}
+    fields = {'archive': 'sa_000000', 'source': 'link', 'fingerprint': 'v1', 'md5': None}
+    counts = {'shard_examples': (30,), 'shard_bytes': (5,), 'shard_crc32c': (0,)}
+    totals = progress.Totals(staging, sources, {})
+    assert (totals.images, totals.read, totals.size, totals.finished) == (0, 0, None, 0)
+    staging.write_sidecar(place.Sidecar(**fields, **counts, bytes_read=1000, faults={}, doubts={}))
+    monkeypatch.setattr(reporter, '_LOCAL_SECONDS', 0.0)
+    reader = types.SimpleNamespace(bytes_read=70, size=2000)
+    reporter.Reporter(staging, 'sa_000001').update(7, reader)
+    totals.update()
+    assert (totals.images, totals.read, totals.finished) == (37, 1070, 1)
+    assert totals.size == (1000 + 2000) * 4 // 2

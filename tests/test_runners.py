@@ -8,7 +8,7 @@ import pytest
 import samples
 import tensorflow_datasets as tfds
 from apache_beam.options import pipeline_options
-from building import REPO, build, digests, run_python
+from building import REPO, archives, build, digests, run_python
 
 from segment_anything_tfds.prepare import runner
 from segment_anything_tfds.prepare.shards import shard
@@ -57,7 +57,7 @@ def _build(manual_dir, data_dir, flags, **kwargs):
 def _check(built, clean):
     assert digests(built.data_path) == clean
     assert built.info.splits['train'].shard_lengths == [IMAGES] * ARCHIVES
-    assert built.info.metadata['archives_built'] == ARCHIVES
+    assert archives(built, 'built') == ARCHIVES
     assert [path.name for path in built.data_path.parent.iterdir()] == ['1.0.0']
 
 

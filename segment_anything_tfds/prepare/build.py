@@ -1,277 +1,222 @@
-"""Drives a build: finds the archives, has them turned into shards, and accounts for each."""
+"""Drives a build: has archives turned into shards, and accounts for each."""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
 import os
-from collections import Counter
 from collections.abc import Sequence
 
+import tensorflow_datasets.public_api as tfds
 from etils import epath
-from tensorflow_datasets.core import download, file_adapters, naming, splits
 
-from segment_anything_tfds.prepare import progress, publish, runner
+from segment_anything_tfds import tfds_parts
+from segment_anything_tfds.prepare import (
+    accounts,
+    failures,
+    finding,
+    options,
+    prepared,
+    progress,
+    publish,
+    runner,
+    summary,
+)
 from segment_anything_tfds.prepare.shards import fault_log, shard, transform
-from segment_anything_tfds.prepare.staging import driver, place
+from segment_anything_tfds.prepare.staging import driver, object_store, place
 from segment_anything_tfds.source import checksums, faults, selection
 from segment_anything_tfds.source.archive import pair_stream
 from segment_anything_tfds.source.remote import links_file
 
 _ATTEMPTS = 2
 _IGNORED_SETTINGS = ('num_shards', 'min_shard_size', 'max_shard_size', 'nondeterministic_order')
-_FAULTS_LISTED = 1000
-_FAULTS_SHOWN = 20
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
-class Options:
-    """What a user may choose about a build; see the builder's arguments."""
-
-    on_error: str = 'fail'
-    decode_images: bool = False
-    shards_per_archive: int = 1
-    digests: str | None = None
-
-    def __post_init__(self):
-        if self.on_error not in ('fail', 'skip'):
-            raise ValueError(
-                f"Builder: expected `on_error` to be 'fail' or 'skip'; got {self.on_error!r}."
-            )
-        if type(self.shards_per_archive) is not int or not 1 <= self.shards_per_archive <= 1000:
-            raise ValueError(
-                'Builder: expected `shards_per_archive` from 1 to 1000; got'
-                f' {self.shards_per_archive!r}.'
-            )
-
-
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """What a build did.
+class Request:
+    """What is to be built.
 
     Attributes:
-      sidecars: one a finished archive, in numeric order.
-      reused: how many archives an earlier run had finished.
-      split_info: the split, for TFDS.
+      config: the config, `None` for all archives.
+      options: what the user chose.
+      download_config: TFDS's configuration; its Beam runner and options and
+        `max_examples_per_split` are honoured.
+      template: the names of the shards, in the folder where they are to be put.
+      dataset_dir: the final folder of the data set.
+      file_format: TFDS's file format of the shards.
     """
 
-    sidecars: tuple[place.Sidecar, ...]
-    reused: int
-    split_info: splits.SplitInfo
+    config: str | None
+    options: options.Options
+    download_config: tfds.download.DownloadConfig
+    template: tfds_parts.ShardedFileTemplate
+    dataset_dir: epath.Path
+    file_format: tfds_parts.FileFormat
 
-    def metadata(self) -> dict:
-        """What the data set remembers of its build, as JSON values."""
-        numbers = selection.parse('+'.join(sidecar.archive for sidecar in self.sidecars))
-        skipped = sum((Counter(sidecar.faults) for sidecar in self.sidecars), Counter())
-        return {
-            'archives': selection.format(numbers),
-            'archives_built': len(self.sidecars) - self.reused,
-            'archives_reused': self.reused,
-            'skipped': dict(skipped),
-        }
-
-
-def staging_folder(dataset_dir: epath.Path) -> epath.Path:
-    """The staging place of a data set: a sibling, which TFDS takes for an unfinished data set."""
-    return dataset_dir.parent / f'incomplete.shards_{dataset_dir.name}'
-
-
-def clear_staging(dataset_dir: epath.Path) -> None:
-    """Removes the staging place of a finished data set, unless another process builds there."""
-    folder = staging_folder(dataset_dir)
-    if not driver.is_held(str(folder)):
-        folder.rmtree(missing_ok=True)
+    @property
+    def numbers(self) -> tuple[int, ...] | None:
+        """The archives of the selection, `None` for all that are listed or present."""
+        return tuple(selection.parse(self.config)) if self.config else None
 
 
 def build_split(
-    *,
-    manual_dir: epath.Path,
-    numbers: Sequence[int] | None,
-    options: Options,
-    file_format: file_adapters.FileFormat,
-    filename_template: naming.ShardedFileTemplate,
-    dataset_dir: epath.Path,
-    download_config: download.DownloadConfig,
-) -> Summary:
-    """Builds the split, going on from what an earlier run finished.
+    request: Request, manual_dir: epath.Path | None, runs: driver.Runs
+) -> summary.Summary:
+    """Builds the split, going on from what earlier builds finished, and publishes its shards.
 
     Args:
-      manual_dir: folder with the links file, archives, or extracted archives.
-      numbers: the archives to build, None for all that are listed or present.
-      options: what the user chose.
-      file_format: TFDS's file format of the shards.
-      filename_template: where the finished shards go, and their names.
-      dataset_dir: the final folder of the data set; the staging place is its sibling.
-      download_config: TFDS's configuration; its Beam runner and options and
-        `max_examples_per_split` are honoured.
+      request: what is to be built.
+      manual_dir: folder with the links file, archives, or extracted archives; `None` for none.
+      runs: of this driver.
 
     Returns:
       What was done.
 
     Raises:
-      ValueError: where an archive is neither present nor listed, or its link has expired.
+      ValueError: where an archive is nowhere, or its link has expired.
+      OSError: where the disk has no room for it.
       faults.DataError: where archives have faults; the other archives are finished and kept.
     """
-    _warn_of_ignored_settings(download_config)
-    listed = _read_links(manual_dir)
-    plan = shard.Plan(
-        staging=place.Staging(str(staging_folder(dataset_dir)), file_format.file_suffix),
-        file_format=file_format.value,
-        max_examples=download_config.max_examples_per_split,
-        on_error=options.on_error,
-        decode_images=options.decode_images,
-        shards_per_archive=options.shards_per_archive,
-        checksums=checksums.load([os.path.expanduser(options.digests)] if options.digests else []),
-        links_path=listed.path,
+    _warn_of_ignored_settings(request.download_config)
+    listed = finding.read_links(manual_dir)
+    plan = _plan(request, runs.folder, listed.path)
+    others = prepared.find(request.dataset_dir, request.config)
+    have = {}
+    if plan.max_examples is None and not request.download_config.download_mode.overwrite_dataset:
+        have = prepared.archives(others, accounts.Demands.of(plan), request.template)
+    where = os.fspath(request.download_config.manual_dir or 'the folder `manual` of the downloads')
+    found = finding.locate(manual_dir, listed, request.numbers, have, others, where)
+    finding.warn_of_missing_digests(found.sources, plan.checksums, request.options.digests)
+    build = _Build(request, plan, found, runs)
+    finished = build.first_examples() if plan.max_examples else build.all(found.sources)
+    if not any(sum(one.sidecar.shard_examples) for one in finished):
+        raise faults.DataError(
+            [], f'There is no example without faults in {len(found.sources)} archives.'
+        )
+    runs.check()
+    if object_store.is_remote(request.dataset_dir):
+        publish.remove(request.dataset_dir)  # what a build that was stopped has left there
+    split_info = publish.publish(finished, request.template)
+    return summary.Summary(finished, frozenset(build.reused), split_info)
+
+
+def _plan(request: Request, folder: str, links_path: str) -> shard.Plan:
+    chosen = request.options
+    return shard.Plan(
+        staging=place.Staging(folder, request.file_format.file_suffix),
+        file_format=request.file_format.value,
+        max_examples=request.download_config.max_examples_per_split,
+        on_error=chosen.on_error,
+        decode_images=chosen.decode_images,
+        shards_per_archive=chosen.shards_per_archive,
+        checksums=checksums.load([os.path.expanduser(chosen.digests)] if chosen.digests else []),
+        links_path=links_path,
     )
-    sources = pair_stream.locate(manual_dir, listed, numbers)
-    _warn_of_missing_digests(sources, plan, options)
-    plan.staging.create()
-    with driver.hold(plan.staging, filename_template.data_dir) as runs:
-        build = _Build(plan, listed, download_config, runs)
-        sidecars = build.first_examples(sources) if plan.max_examples else build.all(sources)
-        if not any(sum(sidecar.shard_examples) for sidecar in sidecars):
-            raise faults.DataError(
-                [], f'There is no example without faults in {len(sources)} archives.'
-            )
-        split_info = publish.publish(sidecars, plan.staging, filename_template)
-    return Summary(sidecars, build.reused, split_info)
 
 
-def _read_links(manual_dir: epath.Path) -> links_file.Links:
-    """The links file; no links where there is none, since all archives may be at hand."""
-    path = manual_dir / links_file.FILE_NAME
-    return links_file.read(path) if path.exists() else links_file.Links({}, path=str(path))
-
-
-def _warn_of_ignored_settings(config: download.DownloadConfig) -> None:
-    defaults = download.DownloadConfig()
+def _warn_of_ignored_settings(config: tfds.download.DownloadConfig) -> None:
+    defaults = tfds.download.DownloadConfig()
     for name in _IGNORED_SETTINGS:
         if getattr(config, name, None) != getattr(defaults, name, None):
-            logging.warning('`%s` is ignored: see the argument `shards_per_archive`.', name)
-
-
-def _warn_of_missing_digests(
-    sources: Sequence[pair_stream.Source], plan: shard.Plan, options: Options
-) -> None:
-    extracted = [s.number for s in sources if s.kind == 'folder' and s.name in plan.checksums]
-    if options.digests and extracted:
-        logging.warning(
-            'Archives %s are extracted, so there is no digest of them to compare with %s.',
-            selection.format(extracted),
-            options.digests,
-        )
+            _log.warning('`%s` is ignored: see the argument `shards_per_archive`.', name)
 
 
 class _Build:
     """Has archives turned into shards until every one of them is accounted for."""
 
-    def __init__(
-        self,
-        plan: shard.Plan,
-        listed: links_file.Links,
-        download_config: download.DownloadConfig,
-        runs: driver.Runs,
-    ):
+    def __init__(self, request: Request, plan: shard.Plan, found: finding.Found, runs: driver.Runs):
+        self._request = request
         self._plan = plan
-        self._staging = plan.staging
-        self._links = listed
-        self._config = download_config
+        self._found = found
         self._runs = runs
-        self.reused = 0
+        self._accounts = accounts.Accounts(plan.staging, found.prepared)
+        self.reused: set[int] = set()
 
-    def all(self, sources: Sequence[pair_stream.Source]) -> tuple[place.Sidecar, ...]:
+    def all(self, sources: Sequence[pair_stream.Source]) -> tuple[accounts.Finished, ...]:
         """Finishes all archives, or raises an error that lists the faults of those that failed."""
-        todo = [source for source in sources if not self._is_finished(source)]
-        self.reused += len(sources) - len(todo)
-        links_file.check_expiry(self._links, [s.number for s in todo if s.kind == 'link'])
-        with progress.bar(self._staging, sources):
+        done = self._accounts.reusable(sources, self._demands)
+        todo = [source for source in sources if source.number not in done]
+        self.reused |= set(done)
+        links_file.check_expiry(self._found.links, [s.number for s in todo if s.kind == 'link'])
+        self._check_room(todo)
+        with progress.show(self._plan.staging, sources, done):
             missing = todo
             for attempt in range(_ATTEMPTS):
                 if missing:
                     self._run(missing, last=attempt == _ATTEMPTS - 1)
-                missing = [source for source in missing if not self._is_settled(source)]
-        self._raise_failures(todo, len(sources))
-        return tuple(self._staging.finished(source.name) for source in sources)
+                done.update(self._finished(missing))
+                missing = [s for s in missing if s.number not in done and self._may_pass(s)]
+        self._raise_failures([s for s in todo if s.number not in done], len(sources))
+        return tuple(done[source.number] for source in sources)
 
-    def first_examples(self, sources: Sequence[pair_stream.Source]) -> tuple[place.Sidecar, ...]:
+    def first_examples(self) -> tuple[accounts.Finished, ...]:
         """Finishes archives one after another until there are `max_examples` examples."""
         wanted = self._plan.max_examples
-        sidecars: list[place.Sidecar] = []
-        for source in sources:
+        finished: list[accounts.Finished] = []
+        for source in self._found.sources:
             self._plan = dataclasses.replace(self._plan, max_examples=wanted)
-            sidecars += self.all([source])
-            wanted -= sum(sidecars[-1].shard_examples)
+            finished += self.all([source])
+            wanted -= sum(finished[-1].sidecar.shard_examples)
             if wanted == 0:
                 break
-        return tuple(sidecars)
+        return tuple(finished)
+
+    @property
+    def _demands(self) -> accounts.Demands:
+        return accounts.Demands.of(self._plan)
 
     def _run(self, sources: Sequence[pair_stream.Source], *, last: bool) -> None:
         for source in sources:
-            self._staging.forget(
-                source.name, 'json', 'failed.jsonl', 'faults.jsonl', 'progress.json'
+            self._plan.staging.forget(
+                source.name, 'json', 'failed.json', 'failed.jsonl', 'faults.jsonl', 'progress.json'
             )
         plan = dataclasses.replace(self._plan, run=self._runs.start())
+        config = self._request.download_config
         try:
-            transform.run(sources, plan, self._config.beam_runner, self._config.beam_options)
+            transform.run(sources, plan, config.beam_runner, config.beam_options)
         except Exception as error:
             if runner.is_interrupt(error):
                 raise KeyboardInterrupt from None
             if last:
                 raise
-            logging.warning(
+            _log.warning(
                 'The pipeline stopped (%s); going on with what is missing.',
                 links_file.redact(f'{type(error).__name__}: {error}'),
             )
 
-    def _is_finished(self, source: pair_stream.Source) -> bool:
-        sidecar = self._staging.finished(source.name)
-        return (
-            sidecar is not None
-            and sidecar.fingerprint == self._plan.fingerprint
-            and sidecar.source == source.identity()
-            and (self._plan.on_error == 'skip' or not sidecar.faults)
-            and self._digest_is_judged(source, sidecar)
-        )
+    def _finished(self, sources: Sequence[pair_stream.Source]) -> dict[int, accounts.Finished]:
+        found = {s.number: self._accounts.finished(s, self._demands) for s in sources}
+        return {number: one for number, one in found.items() if one is not None}
 
-    def _digest_is_judged(self, source: pair_stream.Source, sidecar: place.Sidecar) -> bool:
-        """Whether the sidecar says of the archive's digest what the lists say now."""
-        known = self._plan.checksums
-        if source.kind == 'folder' or self._plan.max_examples or source.name not in known:
-            return True  # there is no digest of it
-        if sidecar.md5 is None:
-            return False
-        rejected = known.check(source.name, sidecar.md5).level == 'error'
-        return rejected == (shard.DIGEST in sidecar.faults)
+    def _may_pass(self, source: pair_stream.Source) -> bool:
+        """Whether another attempt at an archive that was not finished may help."""
+        failure = self._accounts.failure(source)
+        return failure is None or failure.may_pass
 
-    def _is_settled(self, source: pair_stream.Source) -> bool:
-        """Whether another attempt at the archive would change nothing."""
-        return self._is_finished(source) or any(
-            fault.reason != fault_log.UNFINISHED for fault in self._failure(source, limit=1)
-        )
+    def _check_room(self, sources: Sequence[pair_stream.Source]) -> None:
+        """Has TFDS look whether there is room for the shards of archives that are to be read."""
+        needed = self._found.size(source.number for source in sources)
+        folder = self._request.dataset_dir
+        if self._plan.max_examples is None and not tfds_parts.has_sufficient_disk_space(
+            needed, folder
+        ):
+            raise OSError(
+                f'Not enough disk space. Needed: {tfds.core.utils.Size(needed)} in {folder} for'
+                f' {len(sources)} archives. Name fewer of them, or give another `data_dir`.'
+            )
 
-    def _failure(self, source: pair_stream.Source, limit: int) -> list[faults.Fault]:
-        return fault_log.read(self._staging.path(source.name, 'failed.jsonl'), limit)
-
-    def _raise_failures(self, todo: Sequence[pair_stream.Source], total: int) -> None:
-        failed = [source for source in todo if not self._is_finished(source)]
+    def _raise_failures(self, failed: Sequence[pair_stream.Source], total: int) -> None:
         if not failed:
             return
-        found: list[faults.Fault] = []
-        for source in failed:
-            no_word = faults.Fault(source.name, fault_log.UNFINISHED, 'no worker finished it')
-            found += self._failure(source, _FAULTS_LISTED) or [no_word]
-        lines = [f'  {fault}' for fault in found[:_FAULTS_SHOWN]]
-        if len(found) > _FAULTS_SHOWN:
-            lines.append(f'  and more: see `*.failed.jsonl` in {self._staging.folder}')
-        if any(fault.reason != fault_log.UNFINISHED for fault in found):
-            lines.append(
-                "Pass `builder_kwargs={'on_error': 'skip'}` to leave out records with faults, each"
-                ' of them reported.'
-            )
-        raise faults.DataError(
+        found = {source.name: self._accounts.failure(source) for source in failed}
+        for name in [name for name, failure in found.items() if failure is None]:
+            no_word = faults.Fault(name, fault_log.UNFINISHED, failures.NO_WORD)
+            found[name] = fault_log.Failure((no_word,), (), {no_word.reason: 1})
+        raise failures.describe(
             found,
-            f'{len(failed)} of {total} archives could not be finished; the other'
-            f' {total - len(failed)} are kept, and a rerun does not read them again.\n'
-            + '\n'.join(lines),
+            total,
+            can_skip=self._plan.on_error == 'fail',
+            folder=self._plan.staging.folder,
+            config=self._request.config,
         )

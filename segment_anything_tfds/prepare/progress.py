@@ -3,96 +3,116 @@
 from __future__ import annotations
 
 import contextlib
-import json
-import sys
 import threading
-import time
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 
-import tqdm
+from etils import epath
 
-from segment_anything_tfds.prepare.staging import place
+from segment_anything_tfds.prepare import accounts
+from segment_anything_tfds.prepare.shards import reporter
+from segment_anything_tfds.prepare.staging import object_store, place
+from segment_anything_tfds.source import meter
 from segment_anything_tfds.source.archive import pair_stream, paths
 
-_LOCAL_SECONDS = 1.0
-_REMOTE_SECONDS = 20.0
 
+class Totals:
+    """What all archives of a build come to, as far as workers have told.
 
-def _interval(staging: place.Staging) -> float:
-    return _REMOTE_SECONDS if '://' in staging.folder else _LOCAL_SECONDS
+    Attributes:
+      images: in the archives read so far.
+      read: bytes read so far.
+      size: bytes to be read in all; `None` while no archive's size is known. Of archives behind
+        links nobody knows it before they are opened: they count as the mean of the others.
+      finished: how many archives are finished.
+    """
 
+    def __init__(
+        self,
+        staging: place.Staging,
+        sources: Sequence[pair_stream.Source],
+        done: Mapping[int, accounts.Finished],
+    ):
+        self.images = self.read = self.finished = 0
+        self.size: int | None = None
+        self._staging = staging
+        self._sources = sources
+        self._done = {number: one.sidecar for number, one in done.items()}
+        self._sizes = {s.number: _size(s) for s in sources if s.kind == 'file'}
+        self.update()
 
-class Reporter:
-    """Tells the driver how far a worker has come with its archive, at most every second or so."""
+    def update(self) -> None:
+        """Looks at the staging place again."""
+        self.images = self.read = 0
+        folder = epath.Path(self._staging.folder)
+        there = {path.name for path in object_store.glob(folder, 'sa_*.json')}
+        for source in self._sources:
+            images, read = self._of(source, there)
+            self.images += images
+            self.read += read
+        self.finished = len(self._done)
+        known = len(self._sizes)
+        if known:
+            self.size = max(self.read, sum(self._sizes.values()) * len(self._sources) // known)
 
-    def __init__(self, staging: place.Staging, archive: str):
-        self._path = staging.path(archive, 'progress.json')
-        self._interval = _interval(staging)
-        self._next = time.monotonic() + self._interval
-
-    def update(self, images: int, bytes_read: int) -> bool:
-        """Tells it, if it is time to; returns whether it was."""
-        if time.monotonic() < self._next:
-            return False
-        self._next = time.monotonic() + self._interval
-        with contextlib.suppress(Exception):  # stores have errors of their own kinds
-            place.write_text(self._path, json.dumps({'images': images, 'bytes_read': bytes_read}))
-        return True
+    def _of(self, source: pair_stream.Source, there: Container[str]) -> tuple[int, int]:
+        """Images and bytes of an archive so far; what is finished is not looked at again."""
+        number, name = source.number, source.name
+        if number not in self._done and f'{name}.json' in there:
+            sidecar = self._staging.finished(name)
+            self._done |= {number: sidecar} if sidecar is not None else {}
+        if number in self._done:
+            sidecar = self._done[number]
+            self._sizes[number] = sidecar.bytes_read
+            return sum(sidecar.shard_examples), sidecar.bytes_read
+        running = None
+        if f'{name}.progress.json' in there:
+            running = place.read_json(self._staging.path(name, 'progress.json'))
+        if running is None:
+            return 0, 0
+        if running.get('size'):
+            self._sizes[number] = running['size']
+        return running.get('images', 0), running.get('bytes_read', 0)
 
 
 @contextlib.contextmanager
-def bar(staging: place.Staging, sources: Sequence[pair_stream.Source]):
-    """Shows a bar of the bytes read while the block runs, where standard error is a terminal."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    stop = threading.Event()
-    thread = threading.Thread(target=_watch, args=(staging, sources, stop), daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+def show(
+    staging: place.Staging,
+    sources: Sequence[pair_stream.Source],
+    done: Mapping[int, accounts.Finished],
+) -> Iterator[None]:
+    """Shows the bytes read while the block runs, as `meter` shows progress."""
+    totals = Totals(staging, sources, done)
+    with meter.show(_title(totals, sources), total=totals.size, done=totals.read) as shown:
+        stop = threading.Event()
+        arguments = (totals, sources, shown, stop, reporter.interval(staging.folder))
+        thread = threading.Thread(target=_watch, args=arguments, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
 
 
 def _watch(
-    staging: place.Staging, sources: Sequence[pair_stream.Source], stop: threading.Event
+    totals: Totals,
+    sources: Sequence[pair_stream.Source],
+    shown: meter.Meter,
+    stop: threading.Event,
+    seconds: float,
 ) -> None:
-    total = sum(map(_size, sources)) if all(s.kind == 'file' for s in sources) else None
-    with tqdm.tqdm(
-        total=total, unit='B', unit_scale=True, unit_divisor=1024, desc='Archives'
-    ) as shown:
-        finished: dict[str, tuple[int, int]] = {}
-        while True:
-            ended = stop.wait(_interval(staging))
-            images, bytes_read = _totals(staging, sources, finished)
-            shown.set_description(f'Archives {len(finished)}/{len(sources)}', refresh=False)
-            shown.set_postfix_str(f'{images:,} images', refresh=False)
-            shown.update(bytes_read - shown.n)
-            if ended:
-                return
+    ended = False
+    while not ended:
+        ended = stop.wait(seconds)
+        with contextlib.suppress(OSError):  # a store that does not answer for a moment
+            totals.update()
+        title, note = _title(totals, sources), f'{totals.images:,} images'
+        shown.update(title=title, done=totals.read, total=totals.size, note=note)
+
+
+def _title(totals: Totals, sources: Sequence[pair_stream.Source]) -> str:
+    return f'Archives {totals.finished}/{len(sources)}'
 
 
 def _size(source: pair_stream.Source) -> int:
     return paths.size_and_time(paths.open_path(source.location))[0]
-
-
-def _totals(
-    staging: place.Staging,
-    sources: Sequence[pair_stream.Source],
-    finished: dict[str, tuple[int, int]],
-) -> tuple[int, int]:
-    """Images and bytes so far; remembers in `finished` what will not change any more."""
-    images = bytes_read = 0
-    for source in sources:
-        if source.name not in finished and (sidecar := staging.finished(source.name)):
-            finished[source.name] = sum(sidecar.shard_examples), sidecar.bytes_read
-        if source.name in finished:
-            counted = finished[source.name]
-        else:
-            running = place.read_json(staging.path(source.name, 'progress.json')) or {}
-            counted = running.get('images', 0), running.get('bytes_read', 0)
-        images += counted[0]
-        bytes_read += counted[1]
-    return images, bytes_read

@@ -17,6 +17,8 @@ class Fault:
       detail: one sentence for a person, with the rule and the value received.
       member: base name of the file inside the archive, where one is to blame.
       annotation_id: `id` of the annotation, where one is to blame.
+      count: how many faults of this reason it stands for; of a record with very many, the first
+        ones stand for themselves, and one for the rest.
     """
 
     archive: str
@@ -24,6 +26,7 @@ class Fault:
     detail: str
     member: str | None = None
     annotation_id: int | None = None
+    count: int = 1
 
     def __str__(self) -> str:
         where = [self.archive]
@@ -34,8 +37,11 @@ class Fault:
         return f'{" / ".join(where)}: {self.detail} [{self.reason}]'
 
     def to_json(self) -> str:
-        """The fault as one line of JSON."""
-        return json.dumps(dataclasses.asdict(self))
+        """The fault as one line of JSON; `count` is left out where it is 1."""
+        fields = dataclasses.asdict(self)
+        if self.count == 1:
+            del fields['count']
+        return json.dumps(fields)
 
 
 class DataError(ValueError):

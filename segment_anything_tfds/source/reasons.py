@@ -20,6 +20,15 @@ class Reason:
     description: str
 
 
+# What a truncated or damaged archive brings with it: not worth a line for each.
+CONSEQUENCES = ('record_missing', 'image_missing')
+
+
+def is_root(reason: str) -> bool:
+    """Whether a fault is one of a whole archive, which may be the cause of others in it."""
+    return reason in REASONS and REASONS[reason].level in ('whole archive', 'archive', 'run')
+
+
 def _table(level: str, rules: dict[str, str]) -> dict[str, Reason]:
     return {slug: Reason(level, description) for slug, description in rules.items()}
 
@@ -55,9 +64,10 @@ REASONS: dict[str, Reason] = {
             'member_duplicate': 'No two files of an archive have the same name.',
             'member_link': 'JPEGs and JSON files are files, not symbolic or hard links.',
             'member_unreadable': 'They are plain files, whose names stay within the archive.',
-            'member_too_large': 'JPEGs and JSON files are of a sane size.',
+            'member_too_large': 'A JPEG has at most 64 MiB, a JSON file at most 16 MiB.',
             'image_id_duplicate': 'Every `image_id` occurs once in an archive.',
             'json_invalid': 'The JSON file parses.',
+            'record_too_large': 'The JSON has at most 10,000 annotations and 1,000,000 values.',
             'record_keys': 'The JSON has `image` and `annotations` with their documented keys.',
             'image_invalid': '`image_id`, `width` and `height` are integers, `file_name` a string.',
             'image_size_invalid': '`height` and `width` are at least 1.',
@@ -111,7 +121,15 @@ _INTRODUCTION = """\
 With `on_error='fail'` (the default) an archive with any of these faults fails, and one error at the
 end lists them all. With `on_error='skip'` what has a fault is left out, written to a report with
 archive, member and annotation, and counted by its reason. An annotation is left out at the first
-rule that it breaks, in the order of this table."""
+rule that it breaks, in the order of this table.
+
+In the error, faults of whole archives come first, since they are the cause of others: images and
+records that a truncated archive lacks are counted beside it, not listed.
+
+Whatever a record holds, to check it takes at most 0.4 GB of memory: one that has too many values
+(braces, brackets, commas and colons are counted; SA-1B has about 3,500 an image) is refused before
+it is parsed. Of each record the first 100 faults are listed; one more line for each reason says in
+its `count` how many annotations break it besides."""
 _CONSEQUENCES = {
     'whole archive': 'The whole archive is left out',
     'archive': 'The rest of the archive is left out',

@@ -17,8 +17,8 @@ import functools
 from collections.abc import Iterable
 
 import numpy as np
-from tensorflow_datasets.proto import tf_feature_pb2
 
+from segment_anything_tfds import tfds_parts
 from segment_anything_tfds.source.record import annotations
 
 _BYTES_LIST, _FLOAT_LIST, _INT64_LIST = 1, 2, 3
@@ -67,7 +67,7 @@ def _value_list(value) -> tuple[int, list[bytes]]:
         packed = column.astype('<f4').tobytes()
         return _FLOAT_LIST, [_delimited(1, packed)] if packed else []
     numbers = column.astype(np.int64, copy=False).tolist()  # uint64 keeps its bits
-    return _INT64_LIST, [tf_feature_pb2.Int64List(value=numbers).SerializeToString()]
+    return _INT64_LIST, [tfds_parts.Int64List(value=numbers).SerializeToString()]
 
 
 def _bytes_values(values: Iterable[bytes]) -> bytes:

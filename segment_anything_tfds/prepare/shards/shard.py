@@ -8,16 +8,16 @@ import logging
 from collections import Counter
 from collections.abc import Iterator
 
-from segment_anything_tfds.prepare import progress
-from segment_anything_tfds.prepare.shards import fault_log, serialize, spread
+from segment_anything_tfds.prepare.shards import fault_log, reporter, serialize, spread
 from segment_anything_tfds.prepare.staging import driver, place
 from segment_anything_tfds.source import checksums, faults
-from segment_anything_tfds.source.archive import pair_stream
+from segment_anything_tfds.source.archive import pair_stream, wholeness
 from segment_anything_tfds.source.record import annotations, examples
 from segment_anything_tfds.source.remote import links_file
 
 DIGEST = 'archive_digest'
 _LAYOUT_VERSION = 1
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,17 +83,17 @@ def build_archive(source: pair_stream.Source, plan: Plan) -> Counter:
     except _RunIsOver:
         return Counter(archives_stopped=1)
     except Exception as error:  # on a full disk not even a report can be written
-        logging.warning('%s was not finished. %s', source.name, links_file.redact(repr(error)))
+        _log.warning('%s was not finished. %s', source.name, links_file.redact(repr(error)))
         return Counter(archives_unfinished=1)
 
 
 def _build_archive(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLog) -> Counter:
     try:
         sidecar = _write_shards(source, plan, log)
-        log.keep('faults.jsonl')
+        log.keep_skipped()
         plan.staging.write_sidecar(sidecar)
     except _ArchiveFailed:
-        log.keep('failed.jsonl')
+        log.keep_failed()
         return Counter(archives_failed=1)
     except _RunIsOver:
         raise
@@ -112,7 +112,7 @@ def _build_archive(source: pair_stream.Source, plan: Plan, log: fault_log.FaultL
 
 
 def _check_run(plan: Plan) -> None:
-    if driver.is_over(plan.staging, plan.run):
+    if driver.is_over(plan.staging.folder, plan.run):
         raise _RunIsOver
 
 
@@ -128,11 +128,11 @@ def _write_shards(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLo
                 _with_link(source, plan), on_fault=log.add, want_digest=want_digest
             )
         )
-        shard_examples = spread.write(
+        written = spread.write(
             plan.file_format, paths, _serialized_examples(reader, source, plan, log)
         )
         if not _is_digest_right(source, reader.md5, plan, log):
-            shard_examples = spread.write(plan.file_format, paths, [])
+            written = spread.write(plan.file_format, paths, [])
         if log.counts and plan.on_error == 'fail':
             raise _ArchiveFailed
         shard_bytes = tuple(path.stat().length for path in paths)
@@ -140,9 +140,11 @@ def _write_shards(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLo
         archive=source.name,
         source=source.identity(),
         fingerprint=plan.fingerprint,
-        shard_examples=shard_examples,
+        shard_examples=tuple(shard.examples for shard in written),
         shard_bytes=shard_bytes,
+        shard_crc32c=tuple(shard.crc32c for shard in written),
         bytes_read=reader.bytes_read,
+        doubts=wholeness.doubts(source, reader.pairs) if plan.max_examples is None else {},
         md5=reader.md5,
         faults=dict(log.counts),
     )
@@ -158,7 +160,7 @@ def _is_digest_right(
     if verdict.level == 'error':
         log.add(faults.Fault(source.name, DIGEST, verdict.detail))
     elif verdict.level == 'warning':
-        logging.warning('%s', verdict.detail)
+        _log.warning('%s', verdict.detail)
     return verdict.level != 'error'
 
 
@@ -182,9 +184,9 @@ def _serialized_examples(
     log: fault_log.FaultLog,
 ) -> Iterator[list[bytes]]:
     """The examples of an archive. After a fault that fails it, the rest is only checked."""
-    reporter = progress.Reporter(plan.staging, source.name)
+    teller = reporter.Reporter(plan.staging, source.name)
     for count, example in enumerate(_checked_examples(reader, source, plan, log), start=1):
-        if reporter.update(count, reader.bytes_read):
+        if teller.update(count, reader):
             _check_run(plan)
         if not (log.counts and plan.on_error == 'fail'):
             yield serialize.serialize(example)
@@ -213,7 +215,7 @@ def _record_unfinished(
     source: pair_stream.Source, error: Exception, plan: Plan, log: fault_log.FaultLog
 ) -> None:
     detail = links_file.redact(f'{type(error).__name__}: {error}')
-    logging.warning('%s was not finished. %s', source.name, detail)
+    _log.warning('%s was not finished. %s', source.name, detail)
     with contextlib.suppress(OSError):  # on a full disk not even this can be written
         log.add(faults.Fault(source.name, fault_log.UNFINISHED, detail))
-        log.keep('failed.jsonl')
+        log.keep_failed()

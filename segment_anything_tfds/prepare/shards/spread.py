@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import queue
 import threading
@@ -9,21 +10,34 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent import futures
 
 from etils import epath
-from tensorflow_datasets.core import file_adapters
 
-from segment_anything_tfds.prepare.shards import tfrecord
+from segment_anything_tfds import tfds_parts
+from segment_anything_tfds.prepare.shards import crc32c, tfrecord
 
 _END = None
 _QUEUED_EXAMPLES = 4
 _POLL_SECONDS = 0.5
 
 _Pieces = Sequence[bytes]
-_Writer = Callable[[epath.Path, Iterable[_Pieces]], None]
+_Writer = Callable[[epath.Path, Iterable[_Pieces]], int]
+
+
+@dataclasses.dataclass(frozen=True)
+class Written:
+    """What a shard became.
+
+    Attributes:
+      examples: how many it holds.
+      crc32c: its CRC-32C.
+    """
+
+    examples: int
+    crc32c: int
 
 
 def write(
     file_format: str, paths: Sequence[epath.Path], examples: Iterable[_Pieces]
-) -> tuple[int, ...]:
+) -> tuple[Written, ...]:
     """Writes examples to shards.
 
     Example i goes to shard i modulo the number of shards, so that shards are equal in size though
@@ -35,7 +49,7 @@ def write(
       examples: serialised examples, each in pieces.
 
     Returns:
-      The number of examples in each shard.
+      What each shard became.
     """
     write_shard = _writer(file_format)
     queues = [queue.Queue(_QUEUED_EXAMPLES) for _ in paths]
@@ -71,13 +85,14 @@ def _start(function: Callable, *args) -> futures.Future:
 
 def _writer(file_format: str) -> _Writer:
     """TFDS's adapter for the format, except for TFRecord, which needs no TensorFlow here."""
-    file_format = file_adapters.FileFormat.from_value(file_format)
-    if file_format is file_adapters.FileFormat.TFRECORD:
+    file_format = tfds_parts.FileFormat.from_value(file_format)
+    if file_format is tfds_parts.FileFormat.TFRECORD:
         return tfrecord.write
-    adapter = file_adapters.ADAPTER_FOR_FORMAT[file_format]
+    adapter = tfds_parts.ADAPTER_FOR_FORMAT[file_format]
 
     def write_with_adapter(path, examples):
         adapter.write_examples(path, ((i, b''.join(pieces)) for i, pieces in enumerate(examples)))
+        return crc32c.of_file(path)
 
     return write_with_adapter
 
@@ -93,7 +108,7 @@ def _put(q: queue.Queue, item: _Pieces | None, writer: futures.Future) -> None:
         writer.result()  # the writer stopped early: raise what stopped it
 
 
-def _count_written(write_shard: _Writer, path: epath.Path, examples: Iterator[_Pieces]) -> int:
+def _count_written(write_shard: _Writer, path: epath.Path, examples: Iterator[_Pieces]) -> Written:
     count = 0
 
     def counted():
@@ -102,5 +117,5 @@ def _count_written(write_shard: _Writer, path: epath.Path, examples: Iterator[_P
             count += 1
             yield example
 
-    write_shard(path, counted())
-    return count
+    crc = write_shard(path, counted())
+    return Written(count, crc)

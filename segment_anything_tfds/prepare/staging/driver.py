@@ -1,33 +1,47 @@
-"""Notes which process drives a build: one at a time, and the next clears up after a dead one.
+"""Lets one process at a time drive a build, and tells workers which run of it counts.
 
-The note also says which run of the pipeline counts. Workers may outlive the run that started them,
-where another worker was lost or the driver was stopped; they read the note and stop.
+On a disk of this machine a lock decides, which ends with its process however that ends. Other
+machines and buckets know no such lock: there the driver's note decides, by the start of its process
+or by its signs of life. Workers may outlive the run that started them, where another worker was
+lost or the driver was stopped; they read the note and stop.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
+import dataclasses
 import os
-import socket
+import pathlib
+import threading
+import time
 import uuid
 from collections.abc import Iterator
 
-from etils import epath
+import filelock
 
-from segment_anything_tfds.prepare.staging import place
+from segment_anything_tfds.prepare.staging import note as notes
+from segment_anything_tfds.prepare.staging import object_store, place
 
+_LOCK_NAME = 'driver.lock'
+_SETTLE_SECONDS = 3.0  # in which two notes that are written at once have both arrived
 _held_here: set[str] = set()
 
 
 class Runs:
-    """The runs of the pipeline that this process drives, one after another."""
+    """The runs of the pipeline that this process drives, one after another.
 
-    def __init__(self, staging: place.Staging, unfinished: epath.Path):
-        self._staging = staging
-        self._folder = str(unfinished)
-        self._run = ''
-        self._write(os.getpid())
+    Attributes:
+      folder: the staging folder.
+    """
+
+    def __init__(self, folder: str):
+        self.folder = folder
+        self._note = notes.mine(uuid.uuid4().hex, run='')
+        self._lock = threading.Lock()
+        self._ended = threading.Event()
+        self._write()
+        self._thread = threading.Thread(target=self._beat, name='sa1b-beat', daemon=True)
+        self._thread.start()
 
     def start(self) -> str:
         """Names a new run, which ends the run before it; clears what that left half-written.
@@ -35,119 +49,156 @@ class Runs:
         Raises:
           RuntimeError: where a process on another machine has begun to drive the build.
         """
+        self.check()
+        with self._lock:
+            self._note = dataclasses.replace(self._note, run=uuid.uuid4().hex)
+            self._write()
+        place.clear_temporaries(self.folder)
+        return self._note.run
+
+    def check(self) -> None:
+        """Makes sure that this process still is the driver.
+
+        Raises:
+          RuntimeError: where another one has taken over.
+        """
         if not self._is_ours():
             raise RuntimeError(
                 'Another process has taken over the build of this data set (see'
-                f' {_note(self._staging.folder)}). Wait until it has ended.'
+                f' {notes.path(self.folder)}). Wait until it has ended.'
             )
-        self._run = uuid.uuid4().hex
-        self._write(os.getpid())
-        self._staging.clear_temporaries()
-        return self._run
 
     def end(self, *, well: bool) -> None:
         """Ends the last run; where it did not end well, workers may be left, who are told."""
+        self._ended.set()
+        self._thread.join()
         if not self._is_ours():
             return
-        self._run = ''
         try:
             if not well:
-                return self._write(None)
+                self._note = dataclasses.replace(self._note, pid=None, run='')
+                return self._write()
         except OSError:  # on a full disk
             pass
-        _note(self._staging.folder).unlink(missing_ok=True)
+        notes.path(self.folder).unlink(missing_ok=True)
 
     def _is_ours(self) -> bool:
-        return not is_over(self._staging, self._run)
+        """Whether the note is this driver's. No note is no proof that it is not."""
+        with contextlib.suppress(Exception):  # stores have errors of their own kinds
+            note = notes.read(self.folder)
+            return note is None or note.driver == self._note.driver
+        return True
 
-    def _write(self, pid: int | None) -> None:
-        driver = {
-            'host': socket.gethostname(),
-            'pid': pid,
-            'folder': self._folder,
-            'run': self._run,
-        }
-        place.write_text(_note(self._staging.folder), json.dumps(driver))
+    def _write(self) -> None:
+        self._note = dataclasses.replace(self._note, beat=time.time())
+        notes.write(self.folder, self._note)
+
+    def _beat(self) -> None:
+        while not self._ended.wait(notes.BEAT_SECONDS):
+            with self._lock, contextlib.suppress(Exception):
+                if not self._is_ours():
+                    return
+                self._write()
 
 
 @contextlib.contextmanager
-def hold(staging: place.Staging, unfinished: epath.Path) -> Iterator[Runs]:
+def hold(folder: str) -> Iterator[Runs]:
     """Makes this process the driver while the block runs.
 
-    TFDS writes into a folder with a random name and removes it at the end, unless it is killed; the
-    folder that a dead driver left is removed here.
-
     Args:
-      staging: where the note is kept.
-      unfinished: the folder that TFDS has made for this process.
+      folder: the staging folder; made if need be, and removed at the end if nothing is in it.
 
     Yields:
       The runs of this driver.
 
     Raises:
-      RuntimeError: where another build of the same data set is running on this machine.
+      RuntimeError: where another build of the same data set is running.
     """
-    note = _note(staging.folder)
-    if is_held(staging.folder):
-        raise RuntimeError(
-            f'Another build of this data set is running (see {note}). Wait until it has ended, then'
-            ' load the data set, or give another `data_dir`.'
-        )
-    earlier = _read(note)
-    if earlier is not None and _is_here(earlier) and earlier['folder'] != str(unfinished):
-        epath.Path(earlier['folder']).rmtree(missing_ok=True)
-    runs = Runs(staging, unfinished)
-    _held_here.add(staging.folder)
-    well = False
-    try:
-        yield runs
-        well = True
-    finally:
-        _held_here.discard(staging.folder)
-        runs.end(well=well)
+    with _locked(folder) as is_locked:
+        _check_alone(folder, is_locked)
+        runs = Runs(folder)
+        _held_here.add(folder)
+        well = False
+        try:
+            if not is_locked:
+                time.sleep(_SETTLE_SECONDS)
+                runs.check()
+            yield runs
+            well = True
+        finally:
+            _held_here.discard(folder)
+            runs.end(well=well)
 
 
-def is_held(folder: str) -> bool:
-    """Whether a living process of this machine, or this one, builds in a staging folder."""
-    if folder in _held_here:
-        return True
-    driver = _read(_note(folder))
-    return driver is not None and _is_here(driver) and _is_alive(driver['pid'])
-
-
-def is_over(staging: place.Staging, run: str) -> bool:
+def is_over(folder: str, run: str) -> bool:
     """Whether a run has been stopped or another one started, as far as a worker can tell.
 
     No note is no proof: a worker may be unable to read it for a moment.
     """
     try:
-        driver = _read(_note(staging.folder))
+        note = notes.read(folder)
     except Exception:  # stores have errors of their own kinds
         return False
-    return driver is not None and driver['run'] != run
+    return note is not None and note.run != run
 
 
-def _note(folder: str) -> epath.Path:
-    return epath.Path(folder) / 'driver.json'
+@contextlib.contextmanager
+def _locked(folder: str) -> Iterator[bool]:
+    """Holds the lock of a folder; gives `False` where the file system has none.
 
-
-def _read(note: epath.Path) -> dict | None:
-    driver = place.read_json(note)
-    is_whole = driver is not None and {'host', 'pid', 'folder', 'run'} <= driver.keys()
-    return driver if is_whole else None
-
-
-def _is_here(driver: dict) -> bool:
-    return driver['host'] == socket.gethostname()
-
-
-def _is_alive(pid: int | None) -> bool:
-    if pid is None or pid == os.getpid():
-        return False  # it has stopped, or would be in `_held_here`
+    The file of the lock goes before the lock does: who opened it in between sees it locked, and who
+    comes later makes another one.
+    """
+    if object_store.is_remote(folder):
+        yield False
+        return
+    lock = filelock.FileLock(os.path.join(folder, _LOCK_NAME))
+    is_locked = _acquire(lock, folder)
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+        yield is_locked
+    finally:
+        file = pathlib.Path(lock.lock_file)
+        with contextlib.suppress(PermissionError):  # Windows removes no open file
+            file.unlink(missing_ok=True)
+        lock.release()
+        with contextlib.suppress(OSError):  # something is in it
+            os.rmdir(folder)
+
+
+def _acquire(lock: filelock.BaseFileLock, folder: str) -> bool:
+    while True:
+        place.create(folder)
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout:
+            raise RuntimeError(_running(folder, notes.read(folder))) from None
+        except FileNotFoundError:  # who held it has just removed the folder
+            continue
+        except (NotImplementedError, OSError):
+            return False
         return True
-    return True
+
+
+def _check_alone(folder: str, is_locked: bool) -> None:
+    note = notes.read(folder)
+    if note is None or (is_locked and note.is_of_this_machine):
+        return
+    is_own_past = note.is_of_this_process and folder not in _held_here
+    if note.is_alive() and not is_own_past:
+        raise RuntimeError(_running(folder, note))
+
+
+def _running(folder: str, note: notes.Note | None) -> str:
+    who, advice = 'It is not known by whom', ''
+    if note is not None and note.pid is not None:
+        who = f'It is driven by process {note.pid} on {note.host}'
+        if not note.is_of_this_machine:
+            who += f', which gave a sign of life {note.silence:.0f} s ago'
+            advice = (
+                f' If that process is certainly dead, delete {notes.path(folder)}, or wait'
+                f' {notes.SILENT_SECONDS:.0f} s; finished archives are kept either way.'
+            )
+    return (
+        f'Another build of this data set is running in {folder}. {who}. Wait until it has ended,'
+        f' then load the data set, or give another `data_dir`.{advice}'
+    )

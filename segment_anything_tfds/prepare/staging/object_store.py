@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
+import base64
 import logging
 import os
 
 import fsspec
 from etils import epath
-from tensorflow_datasets.core import constants, dataset_builder
+
+_log = logging.getLogger(__name__)
 
 
 def is_remote(path: os.PathLike | str) -> bool:
@@ -26,14 +27,14 @@ def copy(source: epath.Path, target: epath.Path) -> None:
     try:
         store = fsspec.filesystem(_scheme(source))
     except ImportError as error:
-        logging.warning('%s is copied through this machine: %s', source.name, error)
+        _log.warning('%s is copied through this machine: %s', source.name, error)
         source.copy(target, overwrite=True)
         return
     store.copy(os.fspath(source), os.fspath(target))
 
 
 def glob(folder: epath.Path, pattern: str) -> list[epath.Path]:
-    """What a folder holds now.
+    """What a folder holds now, also in folders below it where the pattern says so.
 
     `epath` has `fsspec` remember the answer of a store as long as the process lives, which would
     hide from the driver what workers write afterwards.
@@ -41,45 +42,29 @@ def glob(folder: epath.Path, pattern: str) -> list[epath.Path]:
     if not is_remote(folder):
         return list(folder.glob(pattern))
     try:
-        store = fsspec.filesystem(
-            _scheme(folder), use_listings_cache=False, skip_instance_cache=True
-        )
+        store = _fresh_store(folder)
     except ImportError:
         return list(folder.glob(pattern))
     names = store.glob(f'{os.fspath(folder)}/{pattern}')
-    return [folder / name.rpartition('/')[2] for name in names]
+    depth = pattern.count('/') + 1
+    return [folder.joinpath(*name.split('/')[-depth:]) for name in names]
+
+
+def crc32c(path: epath.Path) -> int | None:
+    """The CRC-32C that the store itself keeps of an object, as GCS does; `None` where it has none.
+
+    The bytes of the object are not read.
+    """
+    try:
+        kept = _fresh_store(path).info(os.fspath(path)).get('crc32c')
+    except ImportError:
+        return None
+    return int.from_bytes(base64.b64decode(kept), 'big') if kept else None
+
+
+def _fresh_store(path: epath.Path) -> fsspec.AbstractFileSystem:
+    return fsspec.filesystem(_scheme(path), use_listings_cache=False, skip_instance_cache=True)
 
 
 def _scheme(path: os.PathLike | str) -> str:
     return os.fspath(path).partition('://')[0]
-
-
-@contextlib.contextmanager
-def in_place(dataset_dir: epath.Path):
-    """Lets TFDS write a data set where it will stay, if that is in an object store.
-
-    TFDS writes into a folder of another name and renames it, for which an object store would copy
-    every object, one after another. Here what makes a data set of a folder is the last file that
-    TFDS writes, `dataset_info.json`; a folder without it is a build that was stopped, and is
-    cleared.
-
-    Args:
-      dataset_dir: the folder of the data set.
-    """
-    if not is_remote(dataset_dir):
-        yield
-        return
-    if not (dataset_dir / constants.DATASET_INFO_FILENAME).exists():
-        dataset_dir.rmtree(missing_ok=True)
-    utils = dataset_builder.utils
-    with utils.temporary_assignment(utils, 'incomplete_dir', _final_dir):
-        yield
-
-
-@contextlib.contextmanager
-def _final_dir(dirname: str, permissions=None, overwrite: bool = False):
-    """Stands in for TFDS's `incomplete_dir`."""
-    del permissions
-    if overwrite:
-        epath.Path(dirname).rmtree(missing_ok=True)
-    yield dirname

@@ -5,8 +5,12 @@ For the archive `sa_000020` it holds
     sa_000020.0.tfrecord     a shard, one for each of `shards_per_archive`
     sa_000020.json           the sidecar: written last, so it says that the shards are whole
     sa_000020.faults.jsonl   the records that `on_error='skip'` left out
-    sa_000020.failed.jsonl   why the archive was not finished
+    sa_000020.failed.json    why the archive was not finished, in short: written last
+    sa_000020.failed.jsonl   each fault for which it was not finished
     sa_000020.progress.json  how far a worker has come
+    driver.json              which process drives the build; see `driver`
+    driver.lock              held by that process, where it is on this machine
+    tfds/                    where TFDS writes the data set, before it is put in its place
 
 Every file is written under a temporary name of its own and renamed, so that two workers on the
 same archive do no harm. Only single files are renamed: object stores can do that.
@@ -25,6 +29,7 @@ from etils import epath
 from segment_anything_tfds.prepare.staging import object_store
 
 _TEMPORARY = '.tmp-'
+_LISTS = ('shard_examples', 'shard_bytes', 'shard_crc32c')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +42,11 @@ class Sidecar:
       fingerprint: identity of the options that shape the shards.
       shard_examples: examples in each shard.
       shard_bytes: size of each shard, in bytes.
+      shard_crc32c: CRC-32C of each shard, computed while it was written.
       bytes_read: bytes of the archive, as stored at the source.
       md5: digest of the archive, where it was compared with a known one.
       faults: how many records were left out, by reason.
+      doubts: why the archive may not be whole; see `wholeness.doubts`.
     """
 
     archive: str
@@ -47,9 +54,24 @@ class Sidecar:
     fingerprint: str
     shard_examples: tuple[int, ...]
     shard_bytes: tuple[int, ...]
+    shard_crc32c: tuple[int, ...]
     bytes_read: int
     md5: str | None
     faults: dict[str, int]
+    doubts: dict[str, str]
+
+    @classmethod
+    def from_json(cls, fields: dict | None) -> Sidecar | None:
+        """The sidecar of JSON values; `None` where they are absent, or of another version."""
+        try:
+            lists = {key: tuple(fields[key]) for key in _LISTS}
+            return cls(**{**fields, **lists})
+        except (KeyError, TypeError):
+            return None
+
+    def to_json(self) -> str:
+        """The sidecar as one line of JSON."""
+        return json.dumps(dataclasses.asdict(self))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,27 +92,13 @@ class Staging:
     def shard(self, archive: str, index: int) -> epath.Path:
         return self.path(archive, f'{index}.{self.suffix}')
 
-    def create(self) -> None:
-        epath.Path(self.folder).mkdir(parents=True, exist_ok=True)
-
-    def clear_temporaries(self) -> None:
-        """Removes what workers that were killed left half-written; for when none is at work."""
-        for path in object_store.glob(epath.Path(self.folder), f'*{_TEMPORARY}*'):
-            path.unlink(missing_ok=True)
-
     def write_sidecar(self, sidecar: Sidecar) -> None:
-        write_text(self.path(sidecar.archive, 'json'), json.dumps(dataclasses.asdict(sidecar)))
+        write_text(self.path(sidecar.archive, 'json'), sidecar.to_json())
 
     def finished(self, archive: str) -> Sidecar | None:
         """The sidecar of an archive whose shards are all there at their full size, else None."""
-        fields = read_json(self.path(archive, 'json'))
-        if fields is None:
-            return None
-        try:
-            fields['shard_examples'] = tuple(fields['shard_examples'])
-            fields['shard_bytes'] = tuple(fields['shard_bytes'])
-            sidecar = Sidecar(**fields)
-        except (KeyError, TypeError):  # written by another version
+        sidecar = Sidecar.from_json(read_json(self.path(archive, 'json')))
+        if sidecar is None:
             return None
         for index, size in enumerate(sidecar.shard_bytes):
             path = self.shard(archive, index)
@@ -101,6 +109,27 @@ class Staging:
     def forget(self, archive: str, *kinds: str) -> None:
         for kind in kinds:
             self.path(archive, kind).unlink(missing_ok=True)
+
+
+def create(folder: str) -> None:
+    """Makes a staging folder, if need be."""
+    epath.Path(folder).mkdir(parents=True, exist_ok=True)
+
+
+def clear_temporaries(folder: str) -> None:
+    """Removes what workers that were killed left half-written; for when none is at work."""
+    for path in object_store.glob(epath.Path(folder), f'*{_TEMPORARY}*'):
+        path.unlink(missing_ok=True)
+
+
+def clear(folder: str) -> None:
+    """Removes all that is in a staging folder but the lock, which its holder removes."""
+    if object_store.is_remote(folder):
+        epath.Path(folder).rmtree(missing_ok=True)
+        return
+    for path in epath.Path(folder).iterdir():
+        if path.suffix != '.lock':
+            path.rmtree() if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def temporary_path(path: epath.Path) -> epath.Path:

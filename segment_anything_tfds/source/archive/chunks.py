@@ -146,6 +146,11 @@ class Counted:
                 self._digest.update(piece)
             yield piece
 
+    @property
+    def size(self) -> int | None:
+        """Bytes in all, where a transfer knows it."""
+        return self._raw.remote.size if hasattr(self._raw, 'remote') else None
+
     def stop(self):
         """Has a transfer that waits for its server wait no longer."""
         if hasattr(self._raw, 'stop'):

@@ -25,6 +25,19 @@ def is_extracted(folder: str | os.PathLike, name: str) -> bool:
     return _note_path(folder, name).exists()
 
 
+def extracted_pairs(folder: str | os.PathLike, name: str) -> int | None:
+    """How many pairs an archive had when it was extracted into a folder of its own in `folder`.
+
+    `None` where no note says that it was.
+    """
+    try:
+        note = json.loads(_note_path(folder, name).read_text(encoding='utf-8'))
+    except (OSError, ValueError):
+        return None
+    pairs = note.get('pairs') if isinstance(note, dict) and note.get('apart') else None
+    return pairs if type(pairs) is int else None
+
+
 def extract(
     source: pair_stream.Source,
     folder: str | os.PathLike,

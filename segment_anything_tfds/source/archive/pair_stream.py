@@ -23,7 +23,7 @@ from segment_anything_tfds.source.faults import DataError, Fault
 __all__ = ['ArchiveReader', 'Pair', 'Source', 'locate', 'open_archive']
 
 IMAGE_LIMIT = 64 << 20  # bytes; SA-1B's largest images are near 5 MB
-RECORD_LIMIT = 64 << 20  # bytes; records are 63 KB on average
+RECORD_LIMIT = 16 << 20  # bytes; records are 63 KB on average
 SPOOL_BUDGET = 64 << 20  # bytes of halves that wait in memory
 # Halves of pairs in the order of the archive, each with a function that reads it.
 Members = Iterator[tuple[Half, Callable[[], bytes]]]
@@ -57,6 +57,7 @@ class ArchiveReader:
       ignored: how many members were passed over, by kind: `'link'`, `'hard_link'`, `'device'`,
         `'sparse'`, `'parent'`, `'resource_fork'`, `'other'`. Directories are not counted. One that
         is called like an image or a record is a fault besides.
+      size: bytes of an archive behind a link, as its server says; `None` before it has said so.
       pairs: pairs given so far.
       faults: faults reported so far.
     """
@@ -78,6 +79,10 @@ class ArchiveReader:
         self._background: chunks.Background | None = None
         self._stream: tar_stream.TarStream | None = None
         self._begun = False
+
+    @property
+    def size(self) -> int | None:
+        return None if self._raw is None else self._raw.size
 
     def __enter__(self) -> ArchiveReader:
         return self

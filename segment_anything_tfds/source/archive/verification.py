@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 
 from segment_anything_tfds.source import checksums, faults
-from segment_anything_tfds.source.archive import locations, pair_stream
+from segment_anything_tfds.source.archive import locations, pair_stream, wholeness
+from segment_anything_tfds.source.archive.wholeness import EXPECTED_PAIRS
 from segment_anything_tfds.source.record import examples
 
-EXPECTED_PAIRS = 11_186
 _FAULTS_KEPT = 20
 
 
@@ -53,7 +53,7 @@ class Report:
 
     def add(self, fault: faults.Fault) -> None:
         """Counts a fault, and keeps the first ones."""
-        self.faults[fault.reason] = self.faults.get(fault.reason, 0) + 1
+        self.faults[fault.reason] = self.faults.get(fault.reason, 0) + fault.count
         if len(self.first_faults) < _FAULTS_KEPT:
             self.first_faults.append(str(fault))
 
@@ -95,7 +95,7 @@ def verify(
         report.errors.append(f'{source.name}: cannot be read: {error.strerror or error}')
     report.bytes, report.pairs = reader.bytes_read, reader.pairs
     report.ignored, report.md5 = dict(reader.ignored), reader.md5
-    _judge(report, known, expected_pairs)
+    _judge(source, report, known, expected_pairs)
     report.seconds = round(time.monotonic() - start, 3)
     return report
 
@@ -108,18 +108,21 @@ def _check_pairs(reader: pair_stream.ArchiveReader, report: Report, decode_image
         report.masks += len(example.annotations['id'])
 
 
-def _judge(report: Report, known: checksums.Checksums, expected_pairs: int | None) -> None:
+def _judge(
+    source: locations.Source,
+    report: Report,
+    known: checksums.Checksums,
+    expected_pairs: int | None,
+) -> None:
     if report.md5 is not None:
         verdict = known.check(os.path.basename(report.path), report.md5)
         report.digest = verdict.status
         if verdict.level != 'ok':
             texts = report.errors if verdict.level == 'error' else report.warnings
             texts.append(verdict.detail)
-    if expected_pairs is not None and report.pairs != expected_pairs:
-        report.warnings.append(
-            f'{report.archive}: expected {expected_pairs:,} pairs, as all known archives of SA-1B '
-            f'have; got {report.pairs:,}.'
-        )
+    doubts = wholeness.doubts(source, report.pairs, expected_pairs)
+    if 'pairs' in doubts:
+        report.warnings.append(f'{report.archive}: {doubts["pairs"]}.')
     if report.errors or report.faults:
         report.state = 'bad'
     elif report.warnings:

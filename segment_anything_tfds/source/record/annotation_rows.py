@@ -5,12 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import reprlib
+from collections import Counter
 from typing import Any
 
 import numpy as np
 
 from segment_anything_tfds.source import faults
 
+FAULTS_KEPT = 100  # of one record; the rest is counted
 _MAX_EXACT = 2**53
 _REPR = reprlib.Repr()
 _REPR.maxlist = _REPR.maxdict = 8
@@ -30,9 +32,19 @@ class Rows:
     def __init__(self, annotations: list, archive: str, member: str):
         self.rows = annotations
         self.columns: dict[str, Any] = {}
-        self.faults: list[faults.Fault] = []
         self.positions = list(range(len(annotations)))
+        self._faults: list[faults.Fault] = []
+        self._more: Counter[str] = Counter()
         self._archive, self._member = archive, member
+
+    @property
+    def faults(self) -> list[faults.Fault]:
+        """The first `FAULTS_KEPT` faults, and one for each reason that has more."""
+        rest = f'was broken by more annotations; of a record the first {FAULTS_KEPT} are listed'
+        return self._faults + [
+            faults.Fault(self._archive, reason, f'this rule {rest}', self._member, count=count)
+            for reason, count in self._more.items()
+        ]
 
     def values(self, key: str) -> list:
         return [row[key] for row in self.rows]
@@ -47,11 +59,14 @@ class Rows:
         """Leaves out rows, by position, with a reason and a detail each."""
         for n in sorted(verdicts):
             reason, detail = verdicts[n]
+            if len(self._faults) >= FAULTS_KEPT:
+                self._more[reason] += 1
+                continue
             number = self.rows[n].get('id') if isinstance(self.rows[n], dict) else None
             detail = f'annotations[{self.positions[n]}]: {detail}'
             number = number if is_uint64(number) else None
             fault = faults.Fault(self._archive, reason, detail, self._member, number)
-            self.faults.append(fault)
+            self._faults.append(fault)
         kept = [n for n in range(len(self.rows)) if n not in verdicts]
         self.rows = [self.rows[n] for n in kept]
         self.positions = [self.positions[n] for n in kept]

@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 
 from segment_anything_tfds.source import faults
-from segment_anything_tfds.source.record import annotation_rows, coco_rle, jpeg
+from segment_anything_tfds.source.record import annotation_rows, jpeg, mask_verdicts
 
 RECORD_KEYS = frozenset({'image', 'annotations'})
 IMAGE_KEYS = frozenset({'image_id', 'width', 'height', 'file_name'})
@@ -32,6 +32,8 @@ ANNOTATION_KEYS = frozenset(
     }
 )
 SEGMENTATION_KEYS = frozenset({'size', 'counts'})
+MAX_ANNOTATIONS = 10_000  # SA-1B has about 100 an image
+MAX_VALUES = 1_000_000  # braces, brackets, commas and colons; about 35 an annotation
 _UINT64_RULE = 'an integer from 0 to 2^64 - 1'
 _FLOATS = {
     'bbox': ((4,), 'four finite numbers [x, y, width, height]'),
@@ -89,7 +91,8 @@ def check(
 
     Returns:
       The example, without the annotations that have faults, or `None` where the image itself has
-      one; and the faults. Nothing is raised for bad data.
+      one; and the faults, of which those past the first `annotation_rows.FAULTS_KEPT` are counted.
+      Nothing is raised for bad data.
     """
     image_name, record_name = os.path.basename(image_name), os.path.basename(record_name)
     try:
@@ -109,6 +112,7 @@ def check(
 
 
 def _parse_record(record: bytes, name: str) -> dict:
+    _check_bounds(sum(map(record.count, b'{[,:')), MAX_VALUES, 'values', name)
     try:
         content = _load_json(record)
     except (ValueError, RecursionError) as error:
@@ -123,7 +127,15 @@ def _parse_record(record: bytes, name: str) -> dict:
     if type(content['annotations']) is not list:
         got = annotation_rows.shorten(content['annotations'])
         raise _ImageError('record_keys', f'expected `annotations` to be a list; got {got}', name)
+    _check_bounds(len(content['annotations']), MAX_ANNOTATIONS, 'annotations', name)
     return content
+
+
+def _check_bounds(count: int, most: int, what: str, name: str) -> None:
+    """Refuses what would take gigabytes; values are counted before anything is parsed."""
+    if count > most:
+        detail = f'expected a record of at most {most:,} {what}; got {count:,}'
+        raise _ImageError('record_too_large', detail, name)
 
 
 def _load_json(record: bytes) -> Any:
@@ -185,12 +197,14 @@ def _check_image(
 
 
 def _require_keys(rows: annotation_rows.Rows) -> None:
-    good = [type(row) is dict and row.keys() == ANNOTATION_KEYS for row in rows.rows]
-    if False in good:
-        described = [_describe_keys(row, ANNOTATION_KEYS) for row in rows.rows]
-        details = [f'expected an annotation {text}' for text in described]
-        bad = (n for n, is_good in enumerate(good) if not is_good)
-        rows.drop({n: ('annotation_keys', details[n]) for n in bad})
+    bad = [
+        n
+        for n, row in enumerate(rows.rows)
+        if type(row) is not dict or row.keys() != ANNOTATION_KEYS
+    ]
+    if bad:
+        described = {n: _describe_keys(rows.rows[n], ANNOTATION_KEYS) for n in bad}
+        rows.drop({n: ('annotation_keys', f'expected an annotation {described[n]}') for n in bad})
 
 
 def _read_integers(rows: annotation_rows.Rows) -> None:
@@ -235,27 +249,7 @@ def _read_segmentations(rows: annotation_rows.Rows, height: int, width: int) -> 
     counts = [value['counts'] for value in rows.values('segmentation')]
     rows.columns['counts'] = [value.encode('utf-8', 'surrogatepass') for value in counts]
     rows.columns['size'] = np.full((len(rows.rows), 2), size, np.uint64)
-    rows.drop(_judge_masks(rows.columns['counts'], rows.values('area'), height * width))
-
-
-def _judge_masks(counts: list[bytes], areas: list[int], num_pixels: int) -> dict:
-    """What is wrong with masks, by position: (reason, detail)."""
-    runs = coco_rle.parse(counts)
-    sums, found = (column.tolist() for column in runs.sums())
-    verdicts = {
-        n: (slug, f'`counts`: {coco_rle.PROBLEMS[slug]}; got {annotation_rows.shorten(counts[n])}')
-        for n, slug in runs.problems.items()
-    }
-    for n, (total, expected, area) in enumerate(zip(sums, found, areas, strict=True)):
-        if n in verdicts:
-            continue
-        if total != num_pixels:
-            detail = f'expected runs that sum to {num_pixels}, height x width; got {total}'
-            verdicts[n] = ('rle_sum_mismatch', detail)
-        elif area != expected:
-            detail = f'expected `area` to be {expected}, as in `counts`; got {area}'
-            verdicts[n] = ('area_mismatch', detail)
-    return verdicts
+    rows.drop(mask_verdicts.judge(rows.columns['counts'], rows.values('area'), height * width))
 
 
 def _normalize_boxes(rows: annotation_rows.Rows, name: str, height: int, width: int) -> None:

@@ -19,6 +19,7 @@ _LAZY = {
     'DiceLoss': 'losses:DiceLoss',
     'FocalLoss': 'losses:FocalLoss',
     'MeanMaskIoU': 'metrics:MeanMaskIoU',
+    'Predictor': 'sam.predictor:Predictor',
     'PromptableSegmenter': 'sam.promptable:PromptableSegmenter',
     'Recipe': 'data.recipe:Recipe',
     'SegmentAnythingLoss': 'losses:SegmentAnythingLoss',

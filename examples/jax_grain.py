@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import io
 import sys
+from typing import Any
 
 import grain
 import numpy as np
@@ -22,7 +23,7 @@ from segment_anything_tfds.source.record import coco_rle
 SIDE, GRID, NUM_MASKS = 256, 64, 8
 
 
-def prepare(example: dict, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def prepare(example: dict, rng: np.random.Generator) -> dict[str, Any]:
     """Stretches image and masks to squares, as SAM 2 does; K masks, padded with empty ones.
 
     Gives `image` uint8 [S, S, 3], `masks` uint8 [K, m, m], `valid` bool [K] and `image_id` int64.

@@ -15,7 +15,7 @@ EXTRAS = {
     'training': ['keras>=3.5', 'keras-hub', 'safetensors'],
     'index': ['indexed_gzip'],
     'report': ['matplotlib'],
-    'export': ['webdataset'],
+    'export': ['opencv-python-headless'],
 }
 EXTRAS['test'] = [
     'dill',  # the test cases of tensorflow-datasets import it without declaring it
@@ -39,6 +39,7 @@ EXTRAS['test'] = [
     'pytest-xdist',
     'ruff',
     'setuptools>=77',
+    'webdataset',
     'wheel',
 ]
 
@@ -64,6 +65,7 @@ setuptools.setup(
     package_data={'': ['*.md', '*.bib', '*.txt', '*.tsv', '*.html', '*.tar', '*.md5', 'py.typed']},
     install_requires=[
         'apache-beam>=2.65',
+        'defusedxml',
         'etils[epath]>=1.9',
         # What tensorflow-datasets and tensorflow-metadata need there; pip searches long for it.
         'etils<1.14; python_version < "3.11"',
@@ -76,6 +78,7 @@ setuptools.setup(
         'numpy>=1.26',
         'orjson',
         'pillow',
+        'pyarrow',
         'pycocotools',
         'requests',
         'tensorflow>=2.18',

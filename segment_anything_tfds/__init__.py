@@ -17,12 +17,13 @@ from segment_anything_tfds import _registration
 
 if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
     from segment_anything_tfds import annotate, training
-    from segment_anything_tfds.actions.choosing import records
     from segment_anything_tfds.actions.count_stats import stats
     from segment_anything_tfds.actions.download_archives import download
     from segment_anything_tfds.actions.draw_preview import preview, show
     from segment_anything_tfds.actions.export_records import export
+    from segment_anything_tfds.actions.import_data import import_data
     from segment_anything_tfds.actions.link_report import links
+    from segment_anything_tfds.actions.record_access import records
     from segment_anything_tfds.actions.verify_archives import verify
     from segment_anything_tfds.cli.judging import evaluate
     from segment_anything_tfds.ops import boxes, prompts, rle, transforms
@@ -43,10 +44,11 @@ _LAZY = {
     'download': 'segment_anything_tfds.actions.download_archives:download',
     'evaluate': 'segment_anything_tfds.cli.judging:evaluate',
     'export': 'segment_anything_tfds.actions.export_records:export',
+    'import_data': 'segment_anything_tfds.actions.import_data:import_data',
     'links': 'segment_anything_tfds.actions.link_report:links',
     'preview': 'segment_anything_tfds.actions.draw_preview:preview',
     'prompts': 'segment_anything_tfds.ops.prompts',
-    'records': 'segment_anything_tfds.actions.choosing:records',
+    'records': 'segment_anything_tfds.actions.record_access:records',
     'rle': 'segment_anything_tfds.ops.rle',
     'show': 'segment_anything_tfds.actions.draw_preview:show',
     'show_examples': 'segment_anything_tfds.report.show:show_examples',
@@ -67,6 +69,7 @@ __all__ = [
     'download',
     'evaluate',
     'export',
+    'import_data',
     'links',
     'preview',
     'prompts',

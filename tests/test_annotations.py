@@ -23,7 +23,7 @@ from segment_anything_tfds.source.record import annotation_rows, annotations, jp
 ID = 7
 JPEG = samples.jpeg(ID)
 H, W = samples.HEIGHT, samples.WIDTH
-_ELSEWHERE = ('whole archive', 'archive', 'run')
+_ELSEWHERE = ('whole archive', 'archive', 'run', 'import', 'picture')
 NOT_OURS = {slug for slug, reason in REASONS.items() if reason.level in _ELSEWHERE} | {
     'record_missing',
     'image_missing',

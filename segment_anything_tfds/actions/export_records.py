@@ -24,7 +24,7 @@ def export(
 ) -> int:
     """Writes records in another format; the output folder appears when it is whole.
 
-    Masks are copied as they are, bit for bit.
+    Masks are copied as they are, bit for bit; only `'yolo'` loses some of them.
 
     Args:
       paths: archives, folders of archives, extracted archives, or a prepared dataset.
@@ -38,7 +38,8 @@ def export(
       progress: whether and how to show progress: `True`, nothing, or a function that is called
         with a `Progress` in images.
       **layout: how the export is laid out, as in `export.options.Options`: `per_file` images in
-        each file, `first_number` of the files.
+        each file, `first_number` of the files, and for Label Studio the `image_url` before the
+        names of images.
 
     Returns:
       How many images were written.

@@ -9,13 +9,16 @@ from segment_anything_tfds.cli import reading, terminal
 from segment_anything_tfds.export import options
 
 HELP = """\
-write records in another format: TSV, COCO, folders, WebDataset, or SA-1B archives again
+write records in another format: for annotation tools, for training, or SA-1B archives again
 
   sa1b export archives --format webdataset --out wds
+  sa1b export sa_000020.tar --format cvat --out to_correct --limit 100
   sa1b export prepared --format coco --out coco --filter 'area>=1000, predicted_iou>=0.95'
   sa1b export sa_000020.tar --format archives --out small --limit 100
 
-The output folder appears when it is whole. Masks are copied as they are, bit for bit.
+The output folder appears when it is whole. Masks are copied as they are, bit for bit; only
+yolo loses some of them. What cvat, labelstudio and labelme are given, people correct there, and
+`sa1b import` brings it back with the same ids.
 """
 
 
@@ -33,14 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=terminal.positive_int,
         default=options.Options.per_file,
         metavar='N',
-        help='images in each tar or TSV (default: %(default)s)',
+        help='images in each file, where a format has several (default: %(default)s)',
     )
     parser.add_argument(
         '--first_number',
         type=terminal.natural_int,
         default=0,
         metavar='N',
-        help='number of the first tar or TSV (default: %(default)s)',
+        help='number of the first file, where they are numbered (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--image_url',
+        default=options.Options.image_url,
+        metavar='PREFIX',
+        help='labelstudio: what tasks put before the name of an image (default: %(default)s)',
     )
     terminal.add_json(parser)
 

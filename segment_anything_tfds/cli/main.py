@@ -21,6 +21,7 @@ COMMANDS = (
     'preview',
     'stats',
     'export',
+    'import',
     'evaluate',
     'annotate',
     'demo',
@@ -28,7 +29,8 @@ COMMANDS = (
 _RESUMED = ('download', 'annotate')
 _PACKAGE = pathlib.Path(__file__).resolve().parent.parent
 DONE, BAD_DATA, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
-_EXTRAS = {'keras_hub': 'training', 'matplotlib': 'report'}  # what `install_requires` has not
+# Packages that `install_requires` has not, and the extra that has them.
+_EXTRAS = {'cv2': 'export', 'keras_hub': 'training', 'matplotlib': 'report'}
 
 _DESCRIPTION = """\
 SA-1B, the Segment Anything dataset: get it, check it, look at it, hand it on.
@@ -141,7 +143,7 @@ def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
 
 
 def _load(name: str) -> types.ModuleType | None:
-    path = f'{__package__}.{name}'
+    path = f'{__package__}.{"import_" if name == "import" else name}'  # a keyword of Python
     try:
         return importlib.import_module(path)
     except ModuleNotFoundError as error:

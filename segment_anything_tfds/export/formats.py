@@ -11,13 +11,13 @@ import importlib
 import os
 import pathlib
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from segment_anything_tfds.export import records
 from segment_anything_tfds.export.options import NAMES, Options
 
-__all__ = ['NAMES', 'Numbered', 'Options', 'Writer', 'write']
+__all__ = ['NAMES', 'Numbered', 'Options', 'Writer', 'fill', 'published', 'write']
 
 
 class Writer(Protocol):
@@ -79,6 +79,17 @@ def write(
       FileExistsError: the folder exists and is not empty.
       ValueError: there are no records, or two of the same image.
     """
+    with published(out) as folder:
+        return fill(found, name, folder, options)
+
+
+@contextlib.contextmanager
+def published(out: str | os.PathLike) -> Iterator[pathlib.Path]:
+    """A context with a folder to write into, which becomes `out` when the context ends well.
+
+    Raises:
+      FileExistsError: `out` exists and is not empty.
+    """
     out = pathlib.Path(os.path.abspath(out))
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FileExistsError(
@@ -89,21 +100,24 @@ def write(
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
     try:
-        count = _write(found, name, temporary, options or Options())
+        yield temporary
         if out.exists():
             out.rmdir()
         os.replace(temporary, out)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    return count
 
 
-def _write(
-    found: Iterable[records.Record], name: str, folder: pathlib.Path, options: Options
+def fill(
+    found: Iterable[records.Record],
+    name: str,
+    folder: pathlib.Path,
+    options: Options | None = None,
 ) -> int:
+    """Writes records into a folder that is there; the rest as `write`."""
     module = importlib.import_module(f'{__package__}.writers.{name}')
     seen: set[int] = set()
-    with contextlib.closing(module.Writer(folder, options)) as writer:
+    with contextlib.closing(module.Writer(folder, options or Options())) as writer:
         for record in found:
             number = record.json['image']['image_id']
             if number in seen:

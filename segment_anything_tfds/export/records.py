@@ -15,6 +15,8 @@ from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.archive import inputs, pair_stream
 from segment_anything_tfds.source.record import annotations, examples
 
+UNNAMED = 'object'
+"""What formats with labels call a mask that has none, as all of SA-1B."""
 OnFault = Callable[[faults.Fault], None]
 _COLUMNS = {
     'area': (np.uint64, ()),
@@ -37,11 +39,14 @@ class Record:
       example: the checked columns.
       json: the record, as SA-1B's JSON holds it; from an archive as it came, without annotations
         that have faults, from a shard rebuilt.
+      labels: what each mask has been called, in the order of `rows`; `''` for a mask without a
+        label, and `None` where no mask has one.
     """
 
     jpeg: bytes = dataclasses.field(repr=False)
     example: annotations.Example = dataclasses.field(repr=False)
     json: dict[str, Any] = dataclasses.field(repr=False)
+    labels: Sequence[str] | None = dataclasses.field(default=None, repr=False)
 
     @property
     def file_name(self) -> str:
@@ -58,6 +63,10 @@ class Record:
         """The annotations."""
         return self.json['annotations']
 
+    def label(self, index: int) -> str:
+        """What the mask is called; `UNNAMED` where nobody has given it a label."""
+        return (self.labels[index] if self.labels else '') or UNNAMED
+
     def only(self, keep: Sequence[bool]) -> Record:
         """The record with those annotations only for which `keep` [N] is true."""
         kept = np.flatnonzero(np.asarray(keep, bool))
@@ -69,6 +78,7 @@ class Record:
             self.jpeg,
             annotations.Example(self.example.image, columns),
             {**self.json, 'annotations': [self.rows[n] for n in kept]},
+            self.labels and [self.labels[n] for n in kept],
         )
 
 

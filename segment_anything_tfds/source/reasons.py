@@ -11,8 +11,8 @@ class Reason:
 
     Attributes:
       level: what is left out: `'whole archive'`, `'archive'` (the rest of it), `'image'`,
-        `'picture'` (one to be annotated) or `'annotation'`; or `'run'`: the archive waits for the
-        next run, in either mode.
+        `'picture'` (one to be annotated), `'import'` (an image or a mask that an annotation tool
+        wrote) or `'annotation'`; or `'run'`: the archive waits for the next run, in either mode.
       description: the rule that was broken.
     """
 
@@ -116,6 +116,17 @@ REASONS: dict[str, Reason] = {
             'rle_sum_mismatch': 'The runs sum to height x width.',
         },
     ),
+    **_table(
+        'import',
+        {
+            'import_invalid': 'Files of annotation tools have their documented elements and types.',
+            'import_size_mismatch': 'Masks, crops and polygons fit their image.',
+            'import_unsupported': 'A shape is a mask, a brush, a bitmask or a polygon.',
+            'import_duplicate': 'Images and ids occur once.',
+            'import_image': 'The image is there, and can be read.',
+            'import_path_outside': 'Names of images lead nowhere outside their folder.',
+        },
+    ),
 }
 _INTRODUCTION = """\
 With `on_error='fail'` (the default) an archive with any of these faults fails, and one error at the
@@ -136,6 +147,7 @@ _CONSEQUENCES = {
     'image': 'The image is left out',
     'annotation': 'The annotation is left out',
     'picture': 'The picture is left out (`sa1b annotate`)',
+    'import': 'The image or the mask is not imported (`sa1b import`)',
     'run': 'The archive waits for the next run, whatever `on_error` says',
 }
 

@@ -1,0 +1,1 @@
+"""The way back: a module a tool, each with `find` and `read`."""

@@ -81,6 +81,7 @@ setuptools.setup(
         'pyarrow',
         'pycocotools',
         'requests',
+        'scipy',  # distances to a mask's edge, in training.evaluate
         'tensorflow>=2.18',
         'tensorflow-datasets>=4.9.8',
         'tensorflow-metadata>=1.17',

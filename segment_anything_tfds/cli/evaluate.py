@@ -11,57 +11,101 @@ from segment_anything_tfds.cli import reading, terminal
 from segment_anything_tfds.source.archive import inputs
 
 HELP = """\
-judge a Keras model, predicted masks, or another set of annotations
+judge Keras models, predicted masks, or another set of annotations
 
-Of a saved Keras model: mean IoU with the true masks after 1, 3 and 5 clicks and with a box, by mask
-size, as SAM and SAM 2 were judged. Of masks in a COCO results JSON, or of other annotations of the
-same images: mean IoU, and the shares of pairs above 0.75 and 0.90, as section 5 of the SAM paper
-judges SA-1B.
+Of saved Keras models: mean IoU with the true masks after 1, 2, 3, 5 and 9 clicks and with a box, at
+the size of the images, as SAM was judged: of the most confident output with a 95 % interval, of the
+best one (oracle), of the boundary, and by mask size. Several PATHs are judged apart, and their mean
+is given. `--model` may be repeated; `--plot` draws the curves over the clicks.
 
-  sa1b evaluate prepared/segment_anything/1.0.0 --model sam.keras --limit 500
+Of masks in a COCO results JSON, or of other annotations of the same images: mean IoU, and the
+shares of pairs above 0.75 and 0.90, as section 5 of the SAM paper judges SA-1B. Of proposals with
+scores: AR@1000.
+
+  sa1b evaluate prepared/segment_anything/1.0.0 --model sam.keras --split 'train[10shard:]'
+  sa1b evaluate prepared/segment_anything/1.0.0 --model a.keras --model b.keras --plot curve.png
   sa1b evaluate prepared/segment_anything/1.0.0 --results predictions.json
+  sa1b evaluate prepared/segment_anything/1.0.0 --proposals proposals.json
   sa1b evaluate sa_000020.tar --against corrected/
 
-A model needs a prepared dataset; the rest also takes archives and extracted archives.
+A model needs prepared datasets; the rest also takes archives and extracted archives.
 """
+MEAN = 'mean of data sets'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     reading.add_arguments(parser)
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument('--model', type=pathlib.Path, metavar='FILE', help='a saved Keras model')
+    what.add_argument(
+        '--model',
+        type=pathlib.Path,
+        metavar='FILE',
+        action='append',
+        help='a saved Keras model; may be repeated',
+    )
     what.add_argument(
         '--results', type=pathlib.Path, metavar='FILE', help='masks as COCO results JSON'
+    )
+    what.add_argument(
+        '--proposals', type=pathlib.Path, metavar='FILE', help='the same with scores, for AR@1000'
     )
     what.add_argument('--against', metavar='PATH', help='other annotations, as PATH')
     parser.add_argument(
         '--split',
         default='train',
-        help="of the dataset, with --model; may have slices, such as 'train[10shard:]' or"
-        " 'train[:5%%]' (default: %(default)s)",
+        metavar='NAME',
+        help="of the dataset, with --model; slices as in TFDS, such as 'train[10shard:]' or"
+        " 'train[80%%:]' (default: %(default)s)",
     )
     parser.add_argument(
-        '--clicks', default='1,3,5', metavar='LIST', help='numbers of clicks (default: %(default)s)'
+        '--clicks',
+        default='1,2,3,5,9',
+        metavar='LIST',
+        help='numbers of clicks (default: %(default)s)',
     )
     parser.add_argument(
-        '--batch_size', type=terminal.positive_int, default=4, metavar='N', help='images a step'
+        '--first_click',
+        choices=['center', 'random'],
+        default='center',
+        help='where the first click goes (default: %(default)s)',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of random clicks')
+    parser.add_argument(
+        '--plot', type=pathlib.Path, metavar='FILE', help='draw mean IoU over clicks'
     )
     parser.add_argument(
-        '--num_masks', type=terminal.positive_int, default=64, metavar='N', help='masks an image'
+        '--batch_size',
+        type=terminal.positive_int,
+        default=32,
+        metavar='N',
+        help='masks that are decoded at once (default: %(default)s)',
+    )
+    parser.add_argument(
+        '--num_masks',
+        type=terminal.positive_int,
+        metavar='N',
+        help='masks an image, the first ones (default: all)',
     )
     terminal.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:
     """Judges; returns the exit code."""
-    found = _judge_model(args) if args.model is not None else {'masks': _judge_masks(args)}
+    if args.plot and not args.model:
+        raise terminal.UsageError('--plot: expected --model beside it; got none. Leave it out.')
+    if args.model:
+        _show_models(args, _judge_models(args))
+        return 0
+    found = {'masks': _judge_masks(args)}
     if args.json:
         terminal.show(found)
-    else:
-        print(_table(found))
-        for name in ('num_missing', 'missing_images'):
-            if found.get('masks', {}).get(name):
-                terminal.say(f'{name}: {found["masks"][name]}')
+        return 0
+    print(_table(found))
+    if found['masks'].get('paired_by') == 'overlap' and args.results:
+        terminal.say('No ids of the two sets meet: each mask is paired with the nearest one.')
+    for name in ('num_missing', 'missing_images'):
+        if found['masks'].get(name):
+            terminal.say(f'{name}: {found["masks"][name]}')
     return 0
 
 
@@ -72,14 +116,15 @@ def _judge_masks(args: argparse.Namespace) -> dict:
 
     skipped = reading.Skipped(args.on_error)
     truth = map(_to_masks, reading.records(args, skipped))
-    if args.results is not None:
-        other = evaluation.from_coco_results(args.results)
+    if args.against is None:
+        other = evaluation.from_coco_results(args.results or args.proposals)
     else:  # all of it: what is chosen is chosen by the truth
         everything = {'paths': [args.against], 'archives': None, 'filter': None, 'limit': None}
         others = argparse.Namespace(**{**vars(args), **everything})
         other = map(_to_masks, reading.records(others, skipped))
+    judge = evaluation.average_recall if args.proposals else evaluation.compare
     with tqdm.tqdm(truth, unit=' images', total=args.limit, disable=None, leave=False) as truth:
-        found = evaluation.compare(truth, other)
+        found = judge(truth, other)
     skipped.report()
     return found
 
@@ -97,57 +142,77 @@ def _to_masks(record):
     )
 
 
-def _judge_model(args: argparse.Namespace) -> dict:
-    shards, clicks = _shards(args), _parse_clicks(args.clicks)
-    import keras
-    import keras_hub  # noqa: F401  (registers the layers of a SAM)
+def _judge_models(args: argparse.Namespace) -> dict[str, dict]:
+    """Summaries by model, by data set, by prompt."""
+    clicks = _parse_clicks(args.clicks)
+    datasets = {path: _shards(args, path) for path in args.paths}
+    from segment_anything_tfds.training import evaluation
+
+    found: dict[str, dict] = {}
+    for path in args.model:
+        model = _load(path)
+        by_dataset = {
+            name: _judge_dataset(args, model, shards, clicks) for name, shards in datasets.items()
+        }
+        if len(by_dataset) > 1:
+            by_dataset[MEAN] = evaluation.mean_of_datasets(list(by_dataset.values()))
+        found[str(path)] = by_dataset
+    return found
+
+
+def _judge_dataset(args: argparse.Namespace, model, shards, clicks: tuple[int, ...]) -> dict:
     import tensorflow_datasets as tfds
     import tqdm
 
-    from segment_anything_tfds import training
     from segment_anything_tfds.training import evaluation
-    from segment_anything_tfds.training.sam import promptable  # noqa: F401  (registers it)
 
     builder = tfds.builder_from_directory(shards[0].folder)
     split, images = _slice(builder, args, shards)
-    model = keras.saving.load_model(args.model, compile=False)
-    backbone = getattr(model, 'backbone', None)
-    if backbone is None:
-        raise ValueError(
-            f'--model: expected a PromptableSegmenter or a KerasHub SAM; got '
-            f'{type(model).__name__} in {args.model}. Save it with `model.save`.'
-        )
-    size = backbone.image_encoder.input.shape[1]
-    recipe = training.Recipe(
-        image_size=size,
-        mask_size=size // 4,
-        num_masks=args.num_masks,
-        point_probability=0.0,
-        box_probability=1.0,
-        box_jitter=0.0,
-    )
     dataset = builder.as_dataset(
         split=split,
-        decoders=recipe.decoders,
+        decoders={'image': {'content': tfds.decode.SkipDecoding()}},
         read_config=tfds.ReadConfig(try_autocache=False),
     )
-    batches = recipe.batches(dataset.take(args.limit or -1), args.batch_size, seed=0)
     images = min(images, args.limit or sys.maxsize)
     with tqdm.tqdm(total=images, unit=' images', disable=None, leave=False) as bar:
-        return evaluation.evaluate_model(model, batches, clicks=clicks, progress=bar.update)
+        return evaluation.evaluate_model(
+            model,
+            tfds.as_numpy(dataset.take(args.limit or -1)),
+            clicks=clicks,
+            first_click=args.first_click,
+            seed=args.seed,
+            batch_size=args.batch_size,
+            num_masks=args.num_masks,
+            progress=bar.update,
+        )
 
 
-def _shards(args: argparse.Namespace) -> list[inputs.Shard]:
-    """The shards of the one prepared dataset that the arguments name."""
+def _load(path: pathlib.Path):
+    import keras
+    import keras_hub  # noqa: F401  (registers the layers of a SAM)
+
+    from segment_anything_tfds.training.sam import promptable  # noqa: F401  (registers it)
+
+    model = keras.saving.load_model(path, compile=False)
+    if getattr(model, 'backbone', None) is None:
+        raise ValueError(
+            f'--model: expected a PromptableSegmenter or a KerasHub SAM; got '
+            f'{type(model).__name__} in {path}. Save it with `model.save`.'
+        )
+    return model
+
+
+def _shards(args: argparse.Namespace, path: str) -> list[inputs.Shard]:
+    """The shards of a prepared dataset."""
     if args.filter:
         raise terminal.UsageError(
             '--filter: expected --results or --against beside it; got --model. Leave it out.'
         )
-    found = reading.find(args) if len(args.paths) == 1 else []
+    found = reading.find(argparse.Namespace(**{**vars(args), 'paths': [path]}))
     shards = [unit for unit in found if isinstance(unit, inputs.Shard)]
     if not shards:
         raise terminal.UsageError(
-            f'--model: expected one PATH, the folder of a prepared dataset; got {args.paths}'
+            f'--model: expected each PATH to be the folder of a prepared dataset; got {path}'
         )
     if '[' in args.split and args.archives:
         raise terminal.UsageError(
@@ -183,13 +248,47 @@ def _parse_clicks(text: str) -> tuple[int, ...]:
         ) from error
 
 
+def _show_models(args: argparse.Namespace, found: dict[str, dict]) -> None:
+    """Prints what one model, or several, are worth, and draws the curves."""
+    if args.plot:
+        _plot(found, args.plot)
+        terminal.say(f'Mean IoU over the number of clicks, drawn: {args.plot}')
+    rows = {
+        (model, dataset): summary
+        for model, by_dataset in found.items()
+        for dataset, summary in by_dataset.items()
+    }
+    if args.json:
+        terminal.show(next(iter(rows.values())) if len(rows) == 1 else found)
+        return
+    for (model, dataset), summary in rows.items():
+        if len(rows) > 1:
+            print(f'{model}, {dataset}')
+        print(_table(summary))
+
+
+def _plot(found: dict[str, dict], path: pathlib.Path) -> None:
+    """A line a model and data set: chosen output over clicks, its interval, and the oracle."""
+    from segment_anything_tfds.report import curves
+
+    lines = []
+    for model, by_dataset in found.items():
+        for dataset, summary in by_dataset.items():
+            label = pathlib.Path(model).stem
+            label = label if len(by_dataset) == 1 else f'{label}, {dataset}'
+            clicks = {
+                int(name.split('_')[0]): row for name, row in summary.items() if name != 'box'
+            }
+            lines.append(curves.Line(label, clicks))
+    curves.draw(lines, path)
+
+
 def _table(found: dict) -> str:
     """A row a kind of prompt."""
-    names = [
-        name for name in next(iter(found.values())) if not name.startswith(('num_', 'missing'))
-    ]
+    skipped = ('num_', 'missing', 'images')
+    names = [name for name in next(iter(found.values())) if not name.startswith(skipped)]
     rows = [
-        [kind, *('-' if summary[name] is None else summary[name] for name in names)]
+        [kind, *('-' if summary.get(name) is None else summary[name] for name in names)]
         for kind, summary in found.items()
     ]
     return terminal.table(['prompt', *names], rows)

@@ -1,0 +1,1 @@
+"""How masks are judged: at the original size, by clicks, by pairs, as proposals."""

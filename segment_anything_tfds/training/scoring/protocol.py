@@ -1,0 +1,210 @@
+"""SAM's protocol of clicks and boxes (Kirillov et al. 2023, section 7.1), image by image."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from segment_anything_tfds.training.scoring import fullsize, next_click
+
+
+class Judged(NamedTuple):
+    """Scores of the masks of one image for one kind of prompt, float [N] each.
+
+    Attributes:
+      prompt: `'1_clicks'`, ..., or `'box'`.
+      chosen: IoU of the output with the highest predicted IoU.
+      oracle: IoU of the best of the outputs that the prompt asks for.
+      boundary: Boundary IoU of the chosen output.
+    """
+
+    prompt: str
+    chosen: np.ndarray
+    oracle: np.ndarray
+    boundary: np.ndarray
+
+
+class Judge:
+    """Judges a model on one image after another.
+
+    Args:
+      model: a `PromptableSegmenter`.
+      clicks: numbers of clicks to judge.
+      first_click: `'center'` or `'random'`.
+      seed: of random first clicks.
+      batch_size: prompts that are decoded at once; fewer are padded, so that one graph serves all.
+      num_masks: of an image, the first ones; None for all.
+    """
+
+    def __init__(
+        self,
+        model,
+        clicks: tuple[int, ...],
+        first_click: str,
+        seed: int,
+        batch_size: int,
+        num_masks: int | None,
+    ):
+        self._batch_size, self._num_masks = batch_size, num_masks
+        self._clicks, self._first = clicks, first_click
+        self._rng = np.random.default_rng(seed)
+        self._square = int(model.backbone.prompt_encoder.input_image_size[0])
+        self._points = max(clicks, default=1)
+        self._encode = _compiled(model.encode)
+        self._decode = _compiled(model.decode)
+        self._grid = 4 * int(model.backbone.prompt_encoder.image_embedding_size[0])
+
+    def __call__(self, example: Mapping[str, Any]) -> tuple[np.ndarray, list[Judged]]:
+        """Areas of the true masks [N], and their scores for each kind of prompt."""
+        image = pixels_of(example['image']['content'])
+        size = image.shape[:2]
+        counts = example['annotations']['segmentation']['counts']
+        truth = [fullsize.from_rle(bytes(text), size) for text in counts[: self._num_masks]]
+        truth = [mask for mask in truth if mask.pixels.size]
+        areas = np.array([mask.area for mask in truth], float)
+        names = [*(f'{number}_clicks' for number in sorted(set(self._clicks))), 'box']
+        if not truth:
+            return areas, [Judged(name, *(np.zeros(0),) * 3) for name in names]
+        scene = self._look(image)
+        parts: dict[str, list[tuple]] = {name: [] for name in names}
+        for start in range(0, len(truth), self._batch_size):
+            for name, scores in self._judge(scene, truth[start : start + self._batch_size]):
+                parts[name].extend(scores)
+        return areas, [Judged(name, *np.array(parts[name]).T) for name in names]
+
+    def _look(self, image: np.ndarray) -> _Scene:
+        size = image.shape[:2]
+        content = fitted(size, self._square)
+        square = np.zeros((1, self._square, self._square, 3), np.uint8)
+        square[0, : content[0], : content[1]] = resized(image, content)
+        embeddings = self._encode(square, np.array([content], np.int32))
+        upscale = fullsize.Upscaler(size, content, self._square, self._grid)
+        return _Scene(embeddings, content, size, upscale)
+
+    def _judge(self, scene: _Scene, truth: list[fullsize.Window]) -> Iterator[tuple]:
+        """Yields a name and the scores of each mask: (chosen, oracle, boundary)."""
+        distance = fullsize.boundary_distance(scene.size)
+        edges = [fullsize.boundary(mask, distance) for mask in truth]
+        prompts = self._nothing(scene)
+        corners = np.array([mask.corners for mask in truth], np.float32)
+        prompts['boxes_xyxy'][0, : len(truth)] = corners * np.tile(scene.scale, 2)
+        prompts['has_box'][0, : len(truth)] = 1
+        yield 'box', self._score(scene, prompts, truth, edges, distance)[0]
+        prompts, guesses = self._nothing(scene), [fullsize.NOTHING] * len(truth)
+        for number in range(1, self._points + 1):
+            for index, click in enumerate(self._next(truth, guesses, number == 1)):
+                prompts['point_coords'][0, index, number - 1] = scene.scale * (click.x, click.y)
+                prompts['point_labels'][0, index, number - 1] = click.label
+            wanted = edges if number in self._clicks else None
+            scores, guesses, logits = self._score(scene, prompts, truth, wanted, distance)
+            prompts['mask_input'][0, : len(truth)] = logits
+            prompts['has_mask_input'][0, : len(truth)] = 1
+            if number in self._clicks:
+                yield f'{number}_clicks', scores
+
+    def _nothing(self, scene: _Scene) -> dict[str, np.ndarray]:
+        """Prompts of nothing."""
+        count = self._batch_size
+        return {
+            'content_size': np.array([scene.content], np.int32),
+            'point_coords': np.zeros((1, count, self._points, 2), np.float32),
+            'point_labels': np.full((1, count, self._points), -1, np.int32),
+            'boxes_xyxy': np.zeros((1, count, 4), np.float32),
+            'has_box': np.zeros((1, count), np.float32),
+            'mask_input': np.zeros((1, count, self._grid, self._grid), np.float32),
+            'has_mask_input': np.zeros((1, count), np.float32),
+        }
+
+    def _next(self, truth, guesses, first: bool) -> list[next_click.Click]:
+        if not first:
+            return [next_click.correction(*pair) for pair in zip(truth, guesses, strict=True)]
+        if self._first == 'random':
+            return [next_click.anywhere(mask, self._rng) for mask in truth]
+        return [next_click.center(mask) for mask in truth]
+
+    def _score(self, scene: _Scene, prompts, truth, edges, distance: int):
+        """Scores of each mask, the chosen masks, and their logits [n, grid, grid].
+
+        Without `edges`, the boundaries of the true masks, there are no scores.
+        """
+        outputs = self._decode(scene.embeddings, prompts)
+        logits, predicted, allowed = (
+            np.asarray(outputs[name])[0, : len(truth)]
+            for name in ('masks', 'iou_pred', 'candidates')
+        )
+        best = np.where(allowed > 0, predicted, -np.inf).argmax(axis=1)
+        chosen = logits[np.arange(len(truth)), best]
+        guesses = [scene.upscale(mask) for mask in chosen]
+        if edges is None:
+            return None, guesses, chosen
+        scores = []
+        for index, (mask, guess) in enumerate(zip(truth, guesses, strict=True)):
+            iou = fullsize.iou(mask, guess)
+            rest = set(np.flatnonzero(allowed[index])) - {best[index]}
+            others = [fullsize.iou(mask, scene.upscale(logits[index, n])) for n in rest]
+            edge = fullsize.iou(edges[index], fullsize.boundary(guess, distance))
+            scores.append((iou, max([iou, *others]), edge))
+        return scores, guesses, chosen
+
+
+class _Scene(NamedTuple):
+    """An image that was encoded: its embeddings, sizes (height, width), and way back to them."""
+
+    embeddings: Any
+    content: tuple[int, int]
+    size: tuple[int, int]
+    upscale: fullsize.Upscaler
+
+    @property
+    def scale(self) -> np.ndarray:
+        """From (x, y) of the image to those of the model's square."""
+        return np.array([self.content[n] / self.size[n] for n in (1, 0)], np.float32)
+
+
+def pixels_of(content: bytes | np.ndarray) -> np.ndarray:
+    """uint8 [H, W, 3] of a JPEG, or of an image that is decoded already."""
+    if not isinstance(content, bytes):
+        return np.asarray(content)
+    from PIL import Image
+
+    return np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
+
+
+def fitted(size: tuple[int, int], square: int) -> tuple[int, int]:
+    """Height and width of an image whose longer side is `square`, as `ResizeLongestSide`."""
+    scale = square / max(size)
+    height, width = (int(side * scale + 0.5) for side in size)
+    return max(1, height), max(1, width)
+
+
+def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Bilinear with antialiasing, as `ResizeLongestSide`."""
+    from PIL import Image
+
+    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
+
+
+def _compiled(function):
+    """Compiles for the Keras backend in use; PyTorch runs as it is, without gradients."""
+    import keras
+
+    if keras.backend.backend() == 'tensorflow':
+        import tensorflow as tf
+
+        return tf.function(function)
+    if keras.backend.backend() == 'jax':
+        import jax
+
+        return jax.jit(function)
+    import torch
+
+    @functools.wraps(function)
+    def run(*args):
+        with torch.no_grad():
+            return function(*args)
+
+    return run

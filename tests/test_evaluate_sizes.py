@@ -1,0 +1,123 @@
+"""Judging at the size of the image, against a plain loop around Meta's `SamPredictor`."""
+
+import numpy as np
+import pytest
+from meta_reference import meta  # noqa: F401  (a fixture)
+from pycocotools import mask as coco_mask
+from scipy import ndimage
+
+from segment_anything_tfds import training
+from segment_anything_tfds.training import evaluation
+from segment_anything_tfds.training.scoring import fullsize
+
+pytest.importorskip('keras_hub')
+
+# A loop as people write it: everything at full size, one mask after another. Distances by SciPy.
+LOOP = """
+from scipy import ndimage
+sam = side.sam_of(side.unpack(data))
+
+def deepest(region):
+    distance = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    return distance.max(), np.unravel_index(distance.argmax(), region.shape)[::-1]
+
+def iou(a, b):
+    return (a & b).sum() / max((a | b).sum(), 1)
+
+found = []
+for number in range(int(data['images'])):
+    predictor = side.predictor(sam, data[f'image{number}'])
+    for truth in data[f'masks{number}'].astype(bool):
+        rows, columns = np.nonzero(truth)
+        box = np.array([columns.min(), rows.min(), columns.max(), rows.max()])
+        row = [iou(truth, predictor.predict(box=box, multimask_output=False)[0][0])]
+        points, labels, logits, guess = [deepest(truth)[1]], [1], None, None
+        for click in range(1, 6):
+            if click > 1:
+                missed, wrong = deepest(truth & ~guess), deepest(guess & ~truth)
+                if missed[0] > wrong[0]:
+                    points.append(missed[1]), labels.append(1)
+                elif wrong[0]:
+                    points.append(wrong[1]), labels.append(0)
+            masks, scores, low = predictor.predict(
+                np.array(points, float), np.array(labels), mask_input=logits,
+                multimask_output=click == 1,
+            )
+            best = scores.argmax()
+            guess, logits = masks[best], low[best][None]
+            if click in (1, 2, 5):
+                row += [iou(truth, guess), max(iou(truth, mask) for mask in masks)]
+        found.append(row)
+out['found'] = np.array(found)
+"""
+
+
+def _scene(seed, height, width, count):
+    """An image of ellipses, and the ellipses: some of one pixel, some cut by the edge."""
+    rng = np.random.default_rng(seed)
+    image = rng.integers(60, 190, (height, width, 3)).astype(np.uint8)
+    rows, columns = np.mgrid[:height, :width]
+    masks = []
+    for _ in range(count):
+        y, x = rng.uniform(0, height), rng.uniform(0, width)
+        a, b = rng.uniform(0.4, height / 3), rng.uniform(0.4, width / 3)
+        mask = ((rows - y) / a) ** 2 + ((columns - x) / b) ** 2 < 1
+        mask[int(y), int(x)] = True
+        image[mask] = image[mask] // 2 + rng.integers(0, 120, 3).astype(np.uint8)
+        masks.append(mask)
+    return image, np.array(masks)
+
+
+def _example(image, masks):
+    counts = [
+        coco_mask.encode(np.asfortranarray(mask.astype(np.uint8)))['counts'] for mask in masks
+    ]
+    return {'image': {'content': image}, 'annotations': {'segmentation': {'counts': counts}}}
+
+
+def test_equals_a_plain_loop_around_sam_predictor(meta):  # noqa: F811
+    state = meta.run(
+        'sam = side.random_sam(64, seed=3, global_attn_indexes=(0, 1), mlp_dim=128)\n'
+        'out.update(side.pack(sam))'
+    )
+    scenes = [
+        _scene(seed, *size, 51)
+        for seed, size in enumerate([(90, 130), (130, 90), (70, 70), (64, 200)])
+    ]
+    arrays = {f'image{n}': image for n, (image, _) in enumerate(scenes)}
+    arrays |= {f'masks{n}': masks for n, (_, masks) in enumerate(scenes)}
+    expected = meta.run(LOOP, images=np.array(len(scenes)), **state, **arrays)['found']
+    model = _load(state)
+    found = evaluation.evaluate_model(
+        model, [_example(*scene) for scene in scenes], clicks=(1, 2, 5)
+    )
+    assert found['box']['count'] == len(expected) == 204
+    names = ['box', '1_clicks', '1_clicks', '2_clicks', '2_clicks', '5_clicks', '5_clicks']
+    keys = ['mean_iou', *['mean_iou', 'oracle'] * 3]
+    for column, (name, key) in enumerate(zip(names, keys, strict=True)):
+        assert abs(found[name][key] - expected[:, column].mean()) < 1e-3, (name, key)
+
+
+def _load(state):
+    """A model with the tensors of a state dict."""
+    from segment_anything_tfds.training.sam import meta_names
+
+    segmenter = training.small_sam(64, hidden_size=32, num_layers=2)
+    model = training.PromptableSegmenter(segmenter)
+    for tensor in meta_names.tensors(model.backbone):
+        tensor.write(state[f'sam/{tensor.name}'])
+    return model
+
+
+def test_boundary_is_that_of_the_reference_definition():
+    """Mask minus its erosion by d steps of 3 x 3 in a padded image, as `boundary-iou-api`."""
+    masks = _scene(3, 60, 90, 12)[1]
+    distance = fullsize.boundary_distance((60, 90))
+    assert distance == 2
+    for mask in masks:
+        eroded = ndimage.binary_erosion(mask, np.ones((3, 3)), iterations=distance)
+        found = fullsize.boundary(fullsize.cut(mask), distance)
+        height, width = found.pixels.shape
+        grid = np.zeros_like(mask)
+        grid[found.top : found.top + height, found.left : found.left + width] = found.pixels
+        np.testing.assert_array_equal(grid, mask & ~eroded)

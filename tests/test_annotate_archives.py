@@ -21,7 +21,7 @@ from PIL import Image
 from segment_anything_tfds import annotate, training
 from segment_anything_tfds.annotate.archives import annotation_run, archive_pieces, archive_task
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.export import records
+from segment_anything_tfds.exchange import records
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.archive import inputs
 

@@ -16,10 +16,10 @@ ALLOWED = {
     'streaming': {'prepare', 'source'},
     'training': {'ops'},
     'report': {'ops', 'source', 'prepare'},
-    'export': {'ops', 'source'},
-    'actions': {'export', 'prepare', 'report', 'source'},
-    'annotate': {'export', 'ops', 'prepare', 'source', 'training'},
-    'cli': {'actions', 'annotate', 'export', 'ops', 'prepare', 'report', 'source', 'training'},
+    'exchange': {'ops', 'source'},
+    'actions': {'exchange', 'prepare', 'report', 'source'},
+    'annotate': {'exchange', 'ops', 'prepare', 'source', 'training'},
+    'cli': {'actions', 'annotate', 'exchange', 'ops', 'prepare', 'report', 'source', 'training'},
 }
 FORBIDDEN_LIBRARIES = {
     'source': {'tensorflow', 'tensorflow_datasets', 'apache_beam', 'keras'},

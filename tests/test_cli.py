@@ -385,7 +385,7 @@ def test_preview_of_a_prepared_dataset(tmp_path, capsys):
     png, html = tmp_path / 'new' / 'a.png', tmp_path / 'new' / 'a.html'
     args = [tmp_path / 'prepared', '--png', png, '--html', html, '--limit', '3', '--cell', '100']
     code, printed = _run(capsys, 'preview', *args)
-    assert code == 0 and '3 images' in printed.err
+    assert code == 0 and f'written: {html}' in printed.err
     assert Image.open(png).width == 12 + 2 * 112 and html.read_text().count('"thumbnail"') == 3
 
 
@@ -437,7 +437,8 @@ def test_image_counts_more_than_limit(tmp_path, capsys):
     samples.write_archives(tmp_path, 1)
     args = ['--image', '3', '--image', '4', '--limit', '1', '--png', tmp_path / 'a.png']
     code, printed = _run(capsys, 'preview', tmp_path, *args)
-    assert code == 0 and '2 images' in printed.err
+    assert code == 0 and f'written: {tmp_path / "a.png"}' in printed.err
+    assert Image.open(tmp_path / 'a.png').width == 12 + 2 * 524
 
 
 @pytest.mark.skipif(sys.platform != 'linux', reason='file names are bytes on Linux')

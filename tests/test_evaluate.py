@@ -207,7 +207,9 @@ def test_command_judges_a_saved_model(prepared, tmp_path, capsys):
         assert row['mean_iou'] <= row['oracle']
     again = keras.saving.load_model(tmp_path / 'sam.keras')
     dataset = tfds.as_numpy(prepared.as_dataset(split='train').take(2))
-    assert found == evaluation.evaluate_model(again, dataset, clicks=(1, 2), num_masks=4)
+    here = evaluation.evaluate_model(again, dataset, clicks=(1, 2), num_masks=4)
+    for name, row in found.items():  # logits near zero may fall on either side
+        assert row == pytest.approx(here[name], abs=2e-3), name
 
 
 def test_command_compares_annotations(prepared, tmp_path, capsys):

@@ -13,7 +13,7 @@ from pycocotools import coco as coco_lib
 from pycocotools import mask as mask_utils
 
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.export import formats, records
+from segment_anything_tfds.exchange import formats, records
 from segment_anything_tfds.source.archive import inputs, verification
 from segment_anything_tfds.source.checksums import Checksums
 

@@ -16,7 +16,7 @@ import tool_cases
 from PIL import Image
 
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.export import formats, imports, records
+from segment_anything_tfds.exchange import formats, imports, records
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.archive import inputs
 from segment_anything_tfds.source.reasons import REASONS

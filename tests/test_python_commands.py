@@ -13,7 +13,7 @@ from PIL import Image
 
 import segment_anything_tfds as sa1b
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.export import options
+from segment_anything_tfds.exchange import options
 from segment_anything_tfds.source import faults
 
 DUMMY = building.REPO / 'dummy_data'
@@ -60,7 +60,7 @@ def test_dir_shows_public_names_alone():
 
 def test_function_stays_where_a_room_has_its_name(tmp_path):
     """`export` is a folder of the package too, and importing from it puts it in that place."""
-    import segment_anything_tfds.export.records  # noqa: F401
+    import segment_anything_tfds.exchange.records  # noqa: F401
 
     assert sa1b.export(DUMMY, format='folders', out=tmp_path / 'a', limit=1, progress=None) == 1
     assert 'format' in inspect.signature(sa1b.export).parameters

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import samples
 
-from segment_anything_tfds.export import filters, records
+from segment_anything_tfds.exchange import filters, records
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.archive import inputs
 

@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.export import carried, records
+from segment_anything_tfds.exchange import carried, records
 from segment_anything_tfds.source.archive import inputs
 
 FORMATS = {'cvat': 'cvat', 'labelstudio': 'labelstudio', 'labelme': 'labelme', 'coco': 'coco'}
@@ -210,7 +210,7 @@ def test_images_elsewhere(exported, tmp_path):
 
 _MEMORY = """
 import resource, sys, pathlib
-from segment_anything_tfds.export import formats, imports, records
+from segment_anything_tfds.exchange import formats, imports, records
 from segment_anything_tfds.source.archive import inputs
 one = list(records.read(inputs.find([sys.argv[1]])[0]))[0]
 def many():

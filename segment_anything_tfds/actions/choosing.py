@@ -12,7 +12,7 @@ from segment_anything_tfds.source import faults, meter, selection
 from segment_anything_tfds.source.archive import inputs
 
 if TYPE_CHECKING:
-    from segment_anything_tfds.export.records import Record
+    from segment_anything_tfds.exchange.records import Record
 
 Path = str | os.PathLike
 Paths = Path | Sequence[Path]
@@ -155,7 +155,7 @@ def read(
     limit: int | None = None,
 ) -> Iterator[Record]:
     """Records of all inputs, filtered; what is wrong with the arguments is said at once."""
-    from segment_anything_tfds.export import filters
+    from segment_anything_tfds.exchange import filters
 
     try:
         keep = filters.parse(filter or '')
@@ -167,7 +167,7 @@ def read(
 
 
 def _read(units, policy: OnFault, keep, limit: int | None) -> Iterator[Record]:
-    from segment_anything_tfds.export import records
+    from segment_anything_tfds.exchange import records
 
     left = limit
     for unit in units:

@@ -144,7 +144,7 @@ def _interruptible() -> Iterator[None]:
 
 def count_unit(unit):
     """The statistics of one archive or shard; runs in Beam's workers."""
-    from segment_anything_tfds.export import records
+    from segment_anything_tfds.exchange import records
     from segment_anything_tfds.report import dataset_stats
     from segment_anything_tfds.source import faults
 

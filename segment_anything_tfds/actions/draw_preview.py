@@ -11,7 +11,7 @@ from segment_anything_tfds.actions import choosing, places
 from segment_anything_tfds.source import meter
 
 if TYPE_CHECKING:
-    from segment_anything_tfds.export.records import Record
+    from segment_anything_tfds.exchange.records import Record
     from segment_anything_tfds.report.picture import Picture
 
 LIMIT = 12

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from segment_anything_tfds.actions import choosing, places
-from segment_anything_tfds.export import formats, options
+from segment_anything_tfds.exchange import formats, options
 from segment_anything_tfds.source import meter
 
 

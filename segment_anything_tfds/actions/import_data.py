@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from segment_anything_tfds.actions import choosing, places
-from segment_anything_tfds.export import options
+from segment_anything_tfds.exchange import options
 from segment_anything_tfds.source import meter
 
 if TYPE_CHECKING:
-    from segment_anything_tfds.export import own_data
+    from segment_anything_tfds.exchange import own_data
 
 
 def import_data(
@@ -56,7 +56,7 @@ def import_data(
       ValueError: an argument is malformed, or `path` holds nothing of the format.
       DataError: a file is malformed, or something in it cannot be taken; nothing is kept.
     """
-    from segment_anything_tfds.export import imports
+    from segment_anything_tfds.exchange import imports
 
     choosing.one_of('format', format, options.READABLE)
     folder = places.local_folder('out', out)
@@ -117,7 +117,7 @@ def write(
       >>> write([image], [masks], pathlib.Path(tempfile.mkdtemp()) / 'mine')
       1
     """
-    from segment_anything_tfds.export import imports, own_data
+    from segment_anything_tfds.exchange import imports, own_data
 
     folder = places.local_folder('out', out)
     policy = choosing.Policy(on_error, on_fault)

@@ -6,7 +6,7 @@ import argparse
 import dataclasses
 
 from segment_anything_tfds.cli import reading, terminal
-from segment_anything_tfds.export import options
+from segment_anything_tfds.exchange import options
 
 HELP = """\
 write records in another format: for annotation tools, for training, or SA-1B archives again

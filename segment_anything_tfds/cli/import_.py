@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from segment_anything_tfds.cli import reading, terminal
-from segment_anything_tfds.export import options
+from segment_anything_tfds.exchange import options
 
 HELP = """\
 bring corrections back from an annotation tool, or other data in, as archives of SA-1B

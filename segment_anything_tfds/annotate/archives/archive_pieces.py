@@ -28,7 +28,7 @@ from typing import Any
 
 from etils import epath
 
-from segment_anything_tfds.export.writers import tars
+from segment_anything_tfds.exchange.writers import tars
 from segment_anything_tfds.prepare.staging import place
 
 PIECE_IMAGES = 8

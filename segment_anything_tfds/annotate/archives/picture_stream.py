@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from segment_anything_tfds.annotate.archives import picture_lists
-from segment_anything_tfds.export import records
+from segment_anything_tfds.exchange import records
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.archive import inputs, pair_stream, paths
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import orjson
 
-from segment_anything_tfds.export import carried
-from segment_anything_tfds.export.readers import drawn
+from segment_anything_tfds.exchange import carried
+from segment_anything_tfds.exchange.readers import drawn
 
 _REPR = reprlib.Repr()
 _REPR.maxlist = _REPR.maxdict = 4

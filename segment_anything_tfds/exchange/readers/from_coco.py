@@ -15,8 +15,8 @@ from urllib import parse
 
 import numpy as np
 
-from segment_anything_tfds.export import carried
-from segment_anything_tfds.export.readers import drawn, json_objects, json_values, shapes
+from segment_anything_tfds.exchange import carried
+from segment_anything_tfds.exchange.readers import drawn, json_objects, json_values, shapes
 
 TURNED = False  # COCO's own tools leave images as they are stored: the size decides
 _NAMES = ('instances.json', 'labels.json', '_annotations.coco.json', 'annotations.json')

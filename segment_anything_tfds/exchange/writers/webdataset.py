@@ -7,8 +7,8 @@ import json
 import tarfile
 from collections.abc import Iterator
 
-from segment_anything_tfds.export import formats, records
-from segment_anything_tfds.export.writers import tars
+from segment_anything_tfds.exchange import formats, records
+from segment_anything_tfds.exchange.writers import tars
 
 
 class Writer(formats.Numbered):

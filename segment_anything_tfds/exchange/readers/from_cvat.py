@@ -10,8 +10,8 @@ import defusedxml
 import defusedxml.ElementTree
 import numpy as np
 
-from segment_anything_tfds.export import carried
-from segment_anything_tfds.export.readers import drawn, json_values, shapes
+from segment_anything_tfds.exchange import carried
+from segment_anything_tfds.exchange.readers import drawn, json_values, shapes
 from segment_anything_tfds.source.record import coco_rle
 
 TURNED = True  # CVAT shows images as their EXIF data rotate them

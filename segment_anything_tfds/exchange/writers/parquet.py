@@ -15,7 +15,7 @@ from collections.abc import Iterator
 import pyarrow as pa
 from pyarrow import parquet
 
-from segment_anything_tfds.export import formats, records
+from segment_anything_tfds.exchange import formats, records
 
 _ROWS = 32  # of a row group, which is held in memory
 _FLOATS = pa.list_(pa.float64())

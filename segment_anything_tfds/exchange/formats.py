@@ -14,8 +14,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from segment_anything_tfds.export import records
-from segment_anything_tfds.export.options import NAMES, Options
+from segment_anything_tfds.exchange import records
+from segment_anything_tfds.exchange.options import NAMES, Options
 
 __all__ = ['NAMES', 'Numbered', 'Options', 'Writer', 'fill', 'published', 'write']
 

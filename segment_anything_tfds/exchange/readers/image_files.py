@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageOps
 
-from segment_anything_tfds.export.readers import drawn, json_values
+from segment_anything_tfds.exchange.readers import drawn, json_values
 from segment_anything_tfds.source.record import jpeg
 
 _LARGEST = 1 << 28  # bytes of a file

@@ -9,7 +9,7 @@ from urllib import parse
 
 import numpy as np
 
-from segment_anything_tfds.export.readers import drawn, json_objects, json_values, shapes
+from segment_anything_tfds.exchange.readers import drawn, json_objects, json_values, shapes
 from segment_anything_tfds.source.record import brush_rle, coco_rle
 
 TURNED = True  # browsers show images as their EXIF data rotate them

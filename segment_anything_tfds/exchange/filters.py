@@ -7,7 +7,7 @@ import operator
 import re
 from collections.abc import Callable
 
-from segment_anything_tfds.export import records
+from segment_anything_tfds.exchange import records
 
 _OPERATORS = {
     '>=': operator.ge,

@@ -16,9 +16,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
-from segment_anything_tfds.export import carried, formats, records, side_tables
-from segment_anything_tfds.export.options import READABLE, Options
-from segment_anything_tfds.export.readers import drawn, image_files
+from segment_anything_tfds.exchange import carried, formats, records, side_tables
+from segment_anything_tfds.exchange.options import READABLE, Options
+from segment_anything_tfds.exchange.readers import drawn, image_files
 from segment_anything_tfds.source.record import annotations
 
 _SA_NAME = re.compile(r'(?:.*[-_/\\])?sa_([0-9]{1,18})\.[A-Za-z]+')

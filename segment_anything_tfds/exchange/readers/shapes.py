@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from segment_anything_tfds.export.readers import drawn, json_values
+from segment_anything_tfds.exchange.readers import drawn, json_values
 from segment_anything_tfds.source.record import coco_rle
 
 

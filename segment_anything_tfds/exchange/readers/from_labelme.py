@@ -8,7 +8,7 @@ import itertools
 import pathlib
 from collections.abc import Iterator
 
-from segment_anything_tfds.export.readers import drawn, json_values, shapes
+from segment_anything_tfds.exchange.readers import drawn, json_values, shapes
 
 TURNED = True  # LabelMe shows images as their EXIF data rotate them
 _SUFFIX = '.json'

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 
-from segment_anything_tfds.export import formats, records
+from segment_anything_tfds.exchange import formats, records
 
 
 class Writer:

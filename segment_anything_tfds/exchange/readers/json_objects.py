@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from segment_anything_tfds.export.readers import drawn, json_values
+from segment_anything_tfds.exchange.readers import drawn, json_values
 
 _CHUNK = 1 << 20
 _LARGEST = 1 << 28  # bytes of one object

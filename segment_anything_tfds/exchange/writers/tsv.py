@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 
-from segment_anything_tfds.export import formats, records
+from segment_anything_tfds.exchange import formats, records
 
 
 class Writer(formats.Numbered):

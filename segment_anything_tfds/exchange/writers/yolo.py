@@ -13,7 +13,7 @@ import pathlib
 import cv2
 import numpy as np
 
-from segment_anything_tfds.export import formats, records
+from segment_anything_tfds.exchange import formats, records
 from segment_anything_tfds.source.record import coco_rle
 
 _LOST = 'holes are filled, parts are joined, masks without pixels, ids and scores are left out'

@@ -15,7 +15,7 @@ from xml.sax import saxutils
 
 import numpy as np
 
-from segment_anything_tfds.export import carried, formats, records
+from segment_anything_tfds.exchange import carried, formats, records
 from segment_anything_tfds.source.record import coco_rle
 
 _HEAD = '<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n'

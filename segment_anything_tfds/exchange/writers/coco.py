@@ -12,7 +12,7 @@ import json
 import pathlib
 import shutil
 
-from segment_anything_tfds.export import carried, formats, records
+from segment_anything_tfds.exchange import carried, formats, records
 from segment_anything_tfds.source.remote import links_file
 
 _HEAD = {

@@ -11,7 +11,7 @@
 
 from __future__ import annotations
 
-from segment_anything_tfds.export.writers import coco
+from segment_anything_tfds.exchange.writers import coco
 
 
 class Writer(coco.Writer):

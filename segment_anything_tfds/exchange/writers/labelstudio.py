@@ -16,7 +16,7 @@ from xml.sax import saxutils
 
 import orjson
 
-from segment_anything_tfds.export import carried, formats, records
+from segment_anything_tfds.exchange import carried, formats, records
 from segment_anything_tfds.source.record import brush_rle, coco_rle
 
 

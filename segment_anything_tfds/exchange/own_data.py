@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segment_anything_tfds.export import imports, records
-from segment_anything_tfds.export.readers import drawn, image_files, shapes
+from segment_anything_tfds.exchange import imports, records
+from segment_anything_tfds.exchange.readers import drawn, image_files, shapes
 from segment_anything_tfds.source.record import coco_rle
 
 Picture = str | os.PathLike | bytes | np.ndarray

@@ -14,7 +14,7 @@ import pathlib
 import numpy as np
 from PIL import Image
 
-from segment_anything_tfds.export import carried, formats, records
+from segment_anything_tfds.exchange import carried, formats, records
 from segment_anything_tfds.source.record import coco_rle
 
 _VERSION = '5.4.0'  # of LabelMe, whose files these are

@@ -12,11 +12,13 @@ EXTRAS = {
     'gcp': ['apache-beam[gcp]', 'gcsfs'],
     's3': ['s3fs'],
     'dask': ['apache-beam[dask]'],
-    'training': ['keras>=3.5', 'keras-hub', 'safetensors'],
+    'training': ['keras>=3.7', 'keras-hub', 'safetensors'],
     'index': ['indexed_gzip'],
     'report': ['matplotlib'],
     'export': ['opencv-python-headless'],
+    'docs': ['furo', 'myst-parser', 'sphinx>=9', 'sphinx-copybutton', 'sphinx-gallery'],
 }
+EXTRAS['docs'] += [*EXTRAS['training'], *EXTRAS['report']]  # what its tutorials use
 EXTRAS['test'] = [
     'dill',  # the test cases of tensorflow-datasets import it without declaring it
     *EXTRAS['s3'],
@@ -64,25 +66,26 @@ setuptools.setup(
     package_dir={f'{PACKAGE}.{folder}': folder for folder in DATA_FOLDERS},
     package_data={'': ['*.md', '*.bib', '*.txt', '*.tsv', '*.html', '*.tar', '*.md5', 'py.typed']},
     install_requires=[
-        'apache-beam>=2.65',
+        'apache-beam>=2.69',  # the first that takes protobuf 6.31
         'defusedxml',
         'etils[epath]>=1.9',
         # What tensorflow-datasets and tensorflow-metadata need there; pip searches long for it.
         'etils<1.14; python_version < "3.11"',
         'protobuf<=6.32; python_version < "3.11"',
+        'protobuf>=6.31.1',  # what tensorflow-metadata 1.21 was made with
         'fsspec',
         'google-crc32c',
         'importlib_resources',  # tensorflow-datasets imports it without declaring it
         'isal>=1.6',
         'mlcroissant>=1.0',  # the `tfds` command imports it without declaring it
-        'numpy>=1.26',
+        'numpy>=1.26.4',
         'orjson',
         'pillow',
         'pyarrow',
         'pycocotools',
         'requests',
         'scipy',  # distances to a mask's edge, in training.evaluate
-        'tensorflow>=2.18',
+        'tensorflow>=2.20',
         'tensorflow-datasets>=4.9.8',
         'tensorflow-metadata>=1.17',
         'tqdm',

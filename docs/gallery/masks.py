@@ -1,0 +1,34 @@
+"""
+Masks of one image, by size
+===========================
+
+Masks overlap: parts lie on objects, objects on scenes. Here the larger half of an image's masks, and
+the smaller half.
+"""
+
+import tempfile
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+import segment_anything_tfds as sa1b
+from segment_anything_tfds.source import resources
+
+builder = tfds.builder('segment_anything/0', data_dir=tempfile.mkdtemp())
+config = tfds.download.DownloadConfig(manual_dir=resources.folder('dummy_data'))
+builder.download_and_prepare(download_config=config)
+example = next(iter(builder.as_dataset(split='train')))
+
+# %%
+
+
+def half(example, larger):
+    area = example['annotations']['area']
+    order = tf.argsort(tf.cast(area, tf.int64), direction='DESCENDING' if larger else 'ASCENDING')
+    kept = order[: tf.shape(area)[0] // 2]
+    chosen = tf.nest.map_structure(lambda leaf: tf.gather(leaf, kept), example['annotations'])
+    return {**example, 'annotations': chosen}
+
+
+pictures = [half(example, larger) for larger in (True, False)]
+sa1b.show(pictures, count=2).save('masks.png')

@@ -1,0 +1,89 @@
+"""Every block of code in the documentation and the README runs, or says why it does not."""
+
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+import pytest
+from building import REPO, build
+
+PAGES = [REPO / 'README.md', *sorted((REPO / 'docs').rglob('*.md'))]
+PAGES = [page for page in PAGES if '_build' not in page.parts and 'commands' not in page.parts]
+_BLOCK = re.compile(r'^(<!-- skip: ([^>]*)-->\n)?(```|~~~)([^\n]*)\n(.*?)^\3$', re.DOTALL | re.M)
+# What is shown and not run, and Sphinx's own.
+SHOWN = ('', 'text', 'json', 'bibtex')
+_DRIVER = """
+import subprocess
+scope = {{'__name__': '__main__'}}
+for language, code in {blocks!r}:
+    if language == 'python':
+        exec(compile(code, '<page>', 'exec'), scope)
+    else:
+        subprocess.run(['bash', '-euc', code], check=True)
+"""
+
+
+def blocks(page: pathlib.Path) -> list[tuple[str, str, str]]:
+    """The blocks of a page: reason for which it does not run, language, code."""
+    found = []
+    for _, reason, _, language, code in _BLOCK.findall(page.read_text()):
+        if language not in SHOWN and not language.startswith('{'):
+            found.append((reason.strip(), language, code))
+    return found
+
+
+def runnable(page: pathlib.Path) -> list[tuple[str, str]]:
+    # Doctests have a test of their own.
+    return [
+        (language, code)
+        for reason, language, code in blocks(page)
+        if not reason and not code.startswith('>>>')
+    ]
+
+
+@pytest.fixture(scope='module')
+def data_dir(tmp_path_factory):
+    folder = tmp_path_factory.mktemp('data')
+    build(REPO / 'dummy_data', folder)
+    return folder
+
+
+def test_blocks_are_of_languages_that_run():
+    for page in PAGES:
+        assert {language for _, language, _ in blocks(page)} <= {'python', 'sh'}, page
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'page', [page for page in PAGES if runnable(page)], ids=lambda page: page.stem
+)
+def test_blocks_of_a_page_run(page, data_dir, tmp_path):
+    shutil.copytree(REPO / 'dummy_data', tmp_path / 'archives', ignore=lambda *_: ['__pycache__'])
+    environment = dict(
+        os.environ,
+        PYTHONPATH=str(REPO),
+        TFDS_DATA_DIR=str(data_dir),
+        PATH=f'{pathlib.Path(sys.executable).parent}:{os.environ["PATH"]}',
+    )
+    done = subprocess.run(
+        [sys.executable, '-c', _DRIVER.format(blocks=runnable(page))],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_links_lead_somewhere():
+    for page in PAGES:
+        text = re.sub(r'```.*?```', '', page.read_text(), flags=re.DOTALL)
+        for target in re.findall(r'\]\(([^)#\s]+)(?:#[^)]*)?\)', text):
+            if '://' not in target and page.name != 'README.md':
+                assert (page.parent / target).exists() or target.startswith(
+                    ('../reference/', 'python/', 'commands/')
+                ), f'{page}: {target}'

@@ -28,7 +28,14 @@ extensions = [
     'sphinx_gallery.gen_gallery',
     'pages',
 ]
-exclude_patterns = ['_build', '_site', 'tutorials/*', 'gallery/*', '**/sg_execution_times.rst', 'sg_execution_times.rst']
+exclude_patterns = [
+    '_build',
+    '_site',
+    'tutorials/*',
+    'gallery/*',
+    '**/sg_execution_times.rst',
+    'sg_execution_times.rst',
+]
 
 # Pages.
 myst_enable_extensions = ['colon_fence', 'deflist', 'fieldlist']

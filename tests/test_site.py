@@ -35,7 +35,17 @@ def site(tmp_path_factory) -> pathlib.Path:
     pytest.importorskip('sphinx_gallery')
     pytest.importorskip('myst_parser')
     out = tmp_path_factory.mktemp('site')
-    command = [sys.executable, '-m', 'sphinx', '-q', '-W', '--keep-going', '-n', '-d', out / 'trees']
+    command = [
+        sys.executable,
+        '-m',
+        'sphinx',
+        '-q',
+        '-W',
+        '--keep-going',
+        '-n',
+        '-d',
+        out / 'trees',
+    ]
     done = subprocess.run(
         [*map(str, command), str(REPO / 'docs'), str(out / 'html')], capture_output=True, text=True
     )

@@ -25,7 +25,8 @@ OTHERS = (
     r'(tf|tensorflow|tfds|tensorflow_datasets|np|numpy|keras|keras_hub|PIL|Image|apache_beam|beam|grain|torch)(\..*)?',
     r'(pathlib|collections|typing|abc|os|enum|datetime|types|argparse|threading)\..*',
     r'(optional|callable|function|iterable|array|array_like|Callable|Iterable|Iterator|Sequence|Mapping|Path|Any|Literal).*',
-    PACKAGE + r'\.(ops|source|training|prepare|report|exchange|actions|annotate|streaming|cli)\..*',  # where things live
+    PACKAGE
+    + r'\.(ops|source|training|prepare|report|exchange|actions|annotate|streaming|cli)\..*',  # where things live
     r'DatasetBlockedError|tf\.errors\..*',
 )
 

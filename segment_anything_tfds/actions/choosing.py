@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from segment_anything_tfds.source import faults, meter, selection
+from segment_anything_tfds.source import faults, label_table, meter, selection
 from segment_anything_tfds.source.archive import inputs
 
 if TYPE_CHECKING:
@@ -153,26 +153,30 @@ def read(
     archives: Archives = None,
     filter: str | None = None,
     limit: int | None = None,
+    labels: label_table.Table | None = None,
 ) -> Iterator[Record]:
     """Records of all inputs, filtered; what is wrong with the arguments is said at once."""
     from segment_anything_tfds.exchange import filters
 
+    table = None if labels is None else label_table.open_table(labels)
     try:
-        keep = filters.parse(filter or '')
+        keep = filters.parse(filter or '', table.kinds() if table else None)
     except ValueError as error:
         raise ArgumentError(f'--filter: {error}') from None
     if limit is not None and limit < 1:
         raise ArgumentError(f'--limit: expected a whole number, 1 or more; got {limit}')
-    return _read(find(paths, archives), policy, keep, limit)
+    return _read(find(paths, archives), policy, table, keep, limit)
 
 
-def _read(units, policy: OnFault, keep, limit: int | None) -> Iterator[Record]:
+def _read(
+    units, policy: OnFault, table: label_table.LabelTable | None, keep, limit: int | None
+) -> Iterator[Record]:
     from segment_anything_tfds.exchange import records
 
     left = limit
     for unit in units:
         for record in records.read(unit, on_fault=policy):
-            kept = keep(record)
+            kept = keep(records.named(record, table) if table else record)
             if kept is None:
                 continue
             yield kept
@@ -187,6 +191,7 @@ def records(
     archives: Archives = None,
     filter: str | None = None,
     limit: int | None = None,
+    labels: label_table.Table | None = None,
     on_error: str = 'fail',
     on_fault: OnFault | None = None,
     progress: meter.Show = None,
@@ -200,6 +205,8 @@ def records(
       filter: rules joined by commas, such as `'area>=1000, predicted_iou>0.9, width>=2000'`; see
         `export.filters.parse`.
       limit: how many records to give at most.
+      labels: a table of labels, CSV or Parquet, by annotation id; its columns are `record.labels`,
+        and fields of `filter`.
       on_error: `'fail'` raises at the first record that breaks a rule, `'skip'` leaves it out.
       on_fault: with `'skip'`, called with each fault.
       progress: whether and how to show progress: `True`, nothing, or a function that is called
@@ -218,5 +225,6 @@ def records(
       >>> for record in records('dummy_data', archives='0', limit=2):
       ...     print(record.file_name, len(record.rows))  # doctest: +SKIP
     """
-    found = read(paths, Policy(on_error, on_fault), archives=archives, filter=filter, limit=limit)
+    policy = Policy(on_error, on_fault)
+    found = read(paths, policy, archives=archives, filter=filter, limit=limit, labels=labels)
     return meter.track(found, 'records', total=limit, progress=progress)

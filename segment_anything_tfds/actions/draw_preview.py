@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from segment_anything_tfds.actions import choosing, places
-from segment_anything_tfds.source import meter
+from segment_anything_tfds.source import label_table, meter
 
 if TYPE_CHECKING:
     from segment_anything_tfds.exchange.records import Record
@@ -30,6 +30,7 @@ def preview(
     archives: choosing.Archives = None,
     filter: str | None = None,
     limit: int = LIMIT,
+    labels: label_table.Table | None = None,
     on_error: str = 'skip',
     on_fault: choosing.OnFault | None = None,
     progress: meter.Show = None,
@@ -50,6 +51,7 @@ def preview(
       archives: numbers of the archives that are wanted, such as `'20-29,130'`; all by default.
       filter: rules joined by commas, such as `'area>=1000, predicted_iou>0.9'`.
       limit: how many images to draw at most, unless `image` names them.
+      labels: a table of labels, as `records` takes it; the page shows its columns.
       on_error: `'skip'` leaves out records that break a rule, `'fail'` stops at the first one.
       on_fault: with `'skip'`, called with each fault.
       progress: whether and how to show progress, in images.
@@ -68,7 +70,12 @@ def preview(
     named = [image] if isinstance(image, (str, int)) else list(image)
     policy = choosing.Policy(on_error, on_fault)
     found = choosing.read(
-        paths, policy, archives=archives, filter=filter, limit=None if named else limit
+        paths,
+        policy,
+        archives=archives,
+        filter=filter,
+        limit=None if named else limit,
+        labels=labels,
     )
     shown = _choose(meter.track(found, 'preview', progress=progress), named, paths)
     drawn = picture.Picture(_sheet(shown, cell, boxes=boxes, points=points, scores=scores))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 
 from segment_anything_tfds.actions import choosing, places
-from segment_anything_tfds.exchange import formats, options
-from segment_anything_tfds.source import meter
+from segment_anything_tfds.exchange import formats, options, records
+from segment_anything_tfds.source import label_table, meter
 
 
 def export(
@@ -17,6 +17,8 @@ def export(
     archives: choosing.Archives = None,
     filter: str | None = None,
     limit: int | None = None,
+    labels: label_table.Table | None = None,
+    min_region: int = 0,
     on_error: str = 'fail',
     on_fault: choosing.OnFault | None = None,
     progress: meter.Show = True,
@@ -33,6 +35,10 @@ def export(
       archives: numbers of the archives that are wanted, such as `'20-29,130'`; all by default.
       filter: rules joined by commas, such as `'area>=1000, predicted_iou>0.9'`.
       limit: how many images to write at most.
+      labels: a table of labels, CSV or Parquet, by annotation id; formats with categories have
+        its `label` as such, and its columns are fields of `filter`.
+      min_region: holes and islands of masks of fewer pixels are filled and removed first, as
+        `coco_rle.remove_small_regions` does; by default masks stay as they are.
       on_error: `'fail'` stops at the first record that breaks a rule, `'skip'` leaves it out.
       on_fault: with `'skip'`, called with each fault.
       progress: whether and how to show progress: `True`, nothing, or a function that is called
@@ -56,6 +62,10 @@ def export(
         raise TypeError(f'`export`: expected arguments such as {known}; got {unknown}')
     folder = places.local_folder('out', out)
     policy = choosing.Policy(on_error, on_fault)
-    found = choosing.read(paths, policy, archives=archives, filter=filter, limit=limit)
+    found = choosing.read(
+        paths, policy, archives=archives, filter=filter, limit=limit, labels=labels
+    )
+    if min_region:
+        found = (records.clean(record, min_region) for record in found)
     shown = meter.track(found, 'export', total=limit, progress=progress)
     return formats.write(shown, format, folder, options.Options(**layout))

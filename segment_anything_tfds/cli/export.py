@@ -46,6 +46,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='number of the first file, where they are numbered (default: %(default)s)',
     )
     parser.add_argument(
+        '--min_region',
+        type=terminal.natural_int,
+        default=0,
+        metavar='PIXELS',
+        help='first fill holes and remove islands of fewer pixels (default: %(default)s)',
+    )
+    parser.add_argument(
         '--image_url',
         default=options.Options.image_url,
         metavar='PREFIX',
@@ -71,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
             archives=args.archives,
             filter=args.filter,
             limit=args.limit,
+            labels=args.labels,
+            min_region=args.min_region,
             on_error=args.on_error,
             on_fault=skipped,
             **layout,

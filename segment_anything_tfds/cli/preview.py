@@ -62,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
         archives=args.archives,
         filter=args.filter,
         limit=args.limit,
+        labels=args.labels,
         on_error=args.on_error,
         on_fault=skipped,
     )

@@ -25,8 +25,14 @@ def add_arguments(
         '--filter',
         metavar='RULES',
         help="keep only what obeys all rules, such as 'area>=1000, predicted_iou>0.9, width>=2000';"
-        ' of masks: area, relative_area, predicted_iou, stability_score, id;'
+        ' of masks: area, relative_area, predicted_iou, stability_score, id, scored, depth,'
+        ' children, level (whole, part or subpart), and columns of --labels;'
         ' of images: width, height, image_id, num_masks',
+    )
+    parser.add_argument(
+        '--labels',
+        metavar='TABLE',
+        help='CSV or Parquet with a column id, of annotations, and any others: label, score, ...',
     )
     parser.add_argument(
         '--limit',
@@ -73,5 +79,10 @@ class Skipped(choosing.Policy):
 def records(args: argparse.Namespace, skipped: Skipped) -> Iterator:
     """The records that the arguments name: of all inputs, filtered, no more than `--limit`."""
     return choosing.read(
-        args.paths, skipped, archives=args.archives, filter=args.filter, limit=args.limit
+        args.paths,
+        skipped,
+        archives=args.archives,
+        filter=args.filter,
+        limit=args.limit,
+        labels=args.labels,
     )

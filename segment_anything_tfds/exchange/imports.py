@@ -9,7 +9,6 @@ from __future__ import annotations
 import collections
 import dataclasses
 import importlib
-import json
 import os
 import pathlib
 import re
@@ -19,7 +18,7 @@ from collections.abc import Iterable, Iterator
 from segment_anything_tfds.exchange import carried, formats, records, side_tables
 from segment_anything_tfds.exchange.options import READABLE, Options
 from segment_anything_tfds.exchange.readers import drawn, image_files
-from segment_anything_tfds.source.record import annotations
+from segment_anything_tfds.source import faults
 
 _SA_NAME = re.compile(r'(?:.*[-_/\\])?sa_([0-9]{1,18})\.[A-Za-z]+')
 
@@ -186,24 +185,14 @@ def _origin(picture: drawn.Picture, image_id: int) -> tuple | None:
 def _to_record(
     image_id: int, jpeg: bytes, size: tuple[int, int], rows: list[dict], labels: list[str]
 ) -> records.Record:
-    """A record of annotations, checked by the rules that all records are checked by.
-
-    Raises:
-      Refused: the record breaks one of the rules.
-    """
     name = f'sa_{image_id}.jpg'
     image = {'image_id': image_id, 'width': size[1], 'height': size[0], 'file_name': name}
-    content = {'image': image, 'annotations': rows}
-    example, found = annotations.check(
-        jpeg,
-        json.dumps(content).encode(),
-        archive='import',
-        image_name=name,
-        record_name=f'sa_{image_id}.json',
-    )
-    if found:
-        raise drawn.Refused('import_invalid', f'{found[0].detail} [{found[0].reason}]')
-    return records.Record(jpeg, example, content, labels if any(labels) else None)
+    named = {'label': labels} if any(labels) else {}
+    try:
+        return records.build(jpeg, {'image': image, 'annotations': rows}, named)
+    except faults.DataError as error:
+        first = error.faults[0]
+        raise drawn.Refused('import_invalid', f'{first.detail} [{first.reason}]') from None
 
 
 def write(

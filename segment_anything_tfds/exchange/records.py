@@ -6,14 +6,14 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from segment_anything_tfds.source import faults
+from segment_anything_tfds.source import faults, label_table
 from segment_anything_tfds.source.archive import inputs, pair_stream
-from segment_anything_tfds.source.record import annotations, examples
+from segment_anything_tfds.source.record import annotations, coco_rle, examples
 
 UNNAMED = 'object'
 """What formats with labels call a mask that has none, as all of SA-1B."""
@@ -39,14 +39,14 @@ class Record:
       example: the checked columns.
       json: the record, as SA-1B's JSON holds it; from an archive as it came, without annotations
         that have faults, from a shard rebuilt.
-      labels: what each mask has been called, in the order of `rows`; `''` for a mask without a
-        label, and `None` where no mask has one.
+      labels: what tables say of the masks, columns by name, each in the order of `rows`; `label`
+        is what a mask is called, `''` where it has no name. Empty where there is no table.
     """
 
     jpeg: bytes = dataclasses.field(repr=False)
     example: annotations.Example = dataclasses.field(repr=False)
     json: dict[str, Any] = dataclasses.field(repr=False)
-    labels: Sequence[str] | None = dataclasses.field(default=None, repr=False)
+    labels: Mapping[str, Sequence[Any]] = dataclasses.field(default_factory=dict, repr=False)
 
     @property
     def file_name(self) -> str:
@@ -65,7 +65,7 @@ class Record:
 
     def label(self, index: int) -> str:
         """What the mask is called; `UNNAMED` where nobody has given it a label."""
-        return (self.labels[index] if self.labels else '') or UNNAMED
+        return (self.labels['label'][index] if 'label' in self.labels else '') or UNNAMED
 
     def only(self, keep: Sequence[bool]) -> Record:
         """The record with those annotations only for which `keep` [N] is true."""
@@ -78,7 +78,7 @@ class Record:
             self.jpeg,
             annotations.Example(self.example.image, columns),
             {**self.json, 'annotations': [self.rows[n] for n in kept]},
-            self.labels and [self.labels[n] for n in kept],
+            {name: [column[n] for n in kept] for name, column in self.labels.items()},
         )
 
 
@@ -149,6 +149,70 @@ def _to_example(row: dict[str, Any]) -> annotations.Example:
     }
     columns['counts'] = list(segmentation['counts'])
     return annotations.Example({'content': row['image']['content'], **image}, columns)
+
+
+def build(
+    jpeg: bytes, content: dict[str, Any], labels: Mapping[str, Sequence[Any]] | None = None
+) -> Record:
+    """A record of an image and annotations that were made here, checked as all records are.
+
+    Args:
+      jpeg: the image file.
+      content: the record, as SA-1B's JSON holds it.
+      labels: as in `Record`.
+
+    Raises:
+      DataError: it breaks a rule.
+    """
+    name = content['image']['file_name']
+    example, found = annotations.check(
+        jpeg,
+        json.dumps(content).encode(),
+        archive='records.build',
+        image_name=name,
+        record_name=f'{name.rpartition(".")[0]}.json',
+    )
+    if found:
+        raise faults.DataError(found)
+    return Record(jpeg, example, content, labels or {})
+
+
+def named(record: Record, table: label_table.LabelTable) -> Record:
+    """The record with what a table says of its masks."""
+    found = table.look_up([row['id'] for row in record.rows])
+    del found['has_label']
+    columns = {
+        name: column.tolist() if isinstance(column, np.ndarray) else column
+        for name, column in found.items()
+    }
+    return dataclasses.replace(record, labels=columns)
+
+
+def clean(record: Record, min_region: int) -> Record:
+    """The record with small regions of its masks gone, as SA-1B's were.
+
+    Holes of fewer pixels are filled and islands removed; a mask of small islands keeps the
+    largest. As in SA-1B, a mask that changes has whole numbers in `bbox`, and keeps its scores.
+    """
+    image = record.json['image']
+    old = [row['segmentation']['counts'].encode() for row in record.rows]
+    size = (image['height'], image['width'])
+    cleaned = coco_rle.remove_small_regions(old, size, min_region, min_region)
+    rows = list(record.rows)
+    changed = np.flatnonzero(cleaned.changed).tolist()
+    counts = [cleaned.counts[n] for n in changed]
+    crops, areas = coco_rle.to_row_runs(counts, size), coco_rle.area(counts).tolist()
+    for n, text, crop, area in zip(changed, counts, crops, areas, strict=True):
+        rows[n] = {
+            **rows[n],
+            'area': area,
+            'bbox': [crop.left, crop.top, max(crop.width - 1, 0), max(crop.height - 1, 0)],
+            'segmentation': {'size': list(size), 'counts': text.decode()},
+        }
+    if not changed:
+        return record
+    content = {'image': {**image, 'file_name': record.file_name}, 'annotations': rows}
+    return build(record.jpeg, content, record.labels)
 
 
 def from_example(example: annotations.Example) -> Record:

@@ -58,6 +58,14 @@ class LabelTable:
     ids: Column
     columns: dict[str, Column]
 
+    def kinds(self) -> dict[str, type]:
+        """`str` or `float` of each column that has one value for an id."""
+        return {
+            name: float if column.words is None else str
+            for name, column in self.columns.items()
+            if column.values.ndim == 1
+        }
+
     def look_up(self, ids: Sequence[int]) -> dict[str, list | np.ndarray]:
         """What the table says of some ids.
 

@@ -73,6 +73,7 @@ setuptools.setup(
         'etils<1.14; python_version < "3.11"',
         'protobuf<=6.32; python_version < "3.11"',
         'protobuf>=6.31.1',  # what tensorflow-metadata 1.21 was made with
+        'filelock>=3.13',
         'fsspec',
         'google-crc32c',
         'importlib_resources',  # tensorflow-datasets imports it without declaring it
@@ -81,13 +82,14 @@ setuptools.setup(
         'numpy>=1.26.4',
         'orjson',
         'pillow',
+        'psutil>=5.9.5',
         'pyarrow',
         'pycocotools',
         'requests',
         'scipy',  # distances to a mask's edge, in training.evaluate
         'tensorflow>=2.20',
         'tensorflow-datasets>=4.9.8',
-        'tensorflow-metadata>=1.17',
+        'tensorflow-metadata>=1.17.3',
         'tqdm',
         'urllib3>=2.2',
     ],

@@ -106,7 +106,8 @@ class ArchiveReader:
             for half, read in self._members():
                 yield from self._pair(half, read)
         except chunks.StreamError as fault:
-            self._raw.blame_line(fault)
+            if self._raw is not None:  # plain tars that are read by position have no stream
+                self._raw.blame_line(fault)
             at = self._stream and self._stream.current
             member = None if at is None else halves.base_name(at)
             error = Fault(self._source.name, fault.reason, fault.detail, member)

@@ -100,7 +100,10 @@ def _renamed(state, old, new):
         (lambda s: _renamed(s, 'image_encoder.', 'vision_encoder.'), 'transformers library'),
         (lambda s: {**s, 'mask_decoder.hf_token.weight': torch.zeros(1, 16)}, 'HQ-SAM'),
         (lambda s: {**s, 'adapter': torch.zeros(1)}, r'with the unknown adapter \(1 in all\)'),
-        (lambda s: {k: s[k] for k in list(s)[:-2]}, r'without mask_decoder.*\(2 in all\)'),
+        (
+            lambda s: {k: s[k] for k in s if 'decoder.output_upscaling.0' not in k},
+            r'without mask_decoder.*\(2 in all\)',
+        ),
         (lambda s: {**s, 'mask_decoder.iou_token.weight': torch.zeros(2, 16)}, r'\[2, 16\] where'),
         (lambda s: {**s, 'image_encoder.pos_embed': torch.zeros(1, 197, 16)}, 'do not fit'),
         (lambda s: {'weight': torch.zeros(3)}, 'no tensor image_encoder.pos_embed'),

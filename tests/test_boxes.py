@@ -1,6 +1,7 @@
 """Boxes: every pair of formats, against plain NumPy and pycocotools."""
 
 import doctest
+import functools
 import itertools
 import json
 import pathlib
@@ -272,9 +273,8 @@ def test_nms_equals_torchvision(case):
 
 def test_nms_in_every_mode():
     corners, scores = nms_case(3, 30, 12, 4, True)
-    harness.check(
-        lambda b, s: boxes.nms(b, s, 0.5), [corners, scores], dtype=tf.int32, shape=[None]
-    )
+    suppress = functools.partial(boxes.nms, threshold=0.5)
+    harness.check(suppress, [corners, scores], dtype=tf.int32, shape=[None])
 
 
 def test_nms_of_odd_boxes_and_scores():

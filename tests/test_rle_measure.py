@@ -13,7 +13,18 @@ import tensorflow as tf
 from pycocotools import mask as coco_mask
 
 from segment_anything_tfds.ops import boxes, layers, rle
-from segment_anything_tfds.ops.rle import device, geometry, measure, pairs, sample, sets
+from segment_anything_tfds.ops.rle import (
+    decoding,
+    device,
+    encoding,
+    geometry,
+    measure,
+    membership,
+    pairs,
+    sample,
+    sets,
+    tree,
+)
 
 CONVENTIONS = ('coco', 'sa1b', 'xyxy_inclusive')
 settings = hypothesis.settings(deadline=None, max_examples=150)
@@ -133,7 +144,7 @@ RESULTS = {
 
 
 @pytest.mark.parametrize('name', CALLS)
-@pytest.mark.parametrize('num_masks', [0, 6])
+@pytest.mark.parametrize('num_masks', [6, 0])
 def test_every_mode(name, num_masks):
     masks = rle_cases.blobs(num_masks, (30, 20))
     dtype, shape = RESULTS[name]
@@ -160,7 +171,20 @@ def test_convention_must_be_known():
 
 @pytest.mark.parametrize(
     'module',
-    [device, geometry, measure, pairs, sample, sets, layers],
+    [
+        decoding,
+        device,
+        encoding,
+        geometry,
+        layers,
+        measure,
+        membership,
+        pairs,
+        rle,
+        sample,
+        sets,
+        tree,
+    ],
     ids=lambda m: m.__name__,
 )
 def test_examples_in_the_documentation(module):

@@ -1,5 +1,6 @@
 """Masks drawn straight at another size and in another geometry, against the reference."""
 
+import functools
 from unittest import mock
 
 import harness
@@ -20,7 +21,8 @@ SETTINGS = hp.settings(max_examples=60, deadline=None, derandomize=True)
 WAYS = {'spans': 0, 'columns': 1 << 20}
 
 
-def compiled(method, window_dtype, way):
+@functools.cache
+def compiled(method, window_dtype, way='spans'):
     """`rle.decode_resized` for tensors of unknown shape, traced once; masks drawn in one way."""
     specs = [
         tf.TensorSpec([None], tf.string),
@@ -46,14 +48,6 @@ def compiled(method, window_dtype, way):
     with mock.patch.object(drawing, 'PIXELS_A_CHANGE', WAYS[way]):
         function.get_concrete_function()
     return function
-
-
-COMPILED = {
-    (method, dtype, way): compiled(method, dtype, way)
-    for method in ('nearest', 'area')
-    for dtype in (tf.int32, tf.float64)
-    for way in (WAYS if method == 'nearest' else ['spans'])
-}
 
 
 @st.composite
@@ -88,10 +82,14 @@ def test_any_geometry_equals_the_reference(whole, data):
         ('nearest', 'columns', reference.resize_nearest, 0),
         ('area', 'spans', reference.resize_area, 1e-5),
     ):
-        got = COMPILED[method, dtype, way](*arguments).numpy()
+        got = compiled(method, dtype, way)(*arguments).numpy()
         assert got.shape == (len(masks), *target)
         for one, mask in zip(got, masks, strict=True):
             np.testing.assert_allclose(one, resize(mask, target, **options), rtol=0, atol=atol)
+
+
+def cover(counts, size, target_size):
+    return rle.decode_resized(counts, size, target_size, method='area')
 
 
 @pytest.mark.parametrize(
@@ -107,13 +105,13 @@ def test_any_geometry_equals_the_reference(whole, data):
 def test_every_mode(shape, target):
     masks = (np.random.default_rng(0).random(shape) < 0.4).astype(np.uint8)
     arguments = [*rle_cases.as_tensors(masks), np.array(target)]
-    for method, resize, dtype, atol in (
-        ('nearest', reference.resize_nearest, tf.uint8, 0),
-        ('area', reference.resize_area, tf.float32, 1e-6),
+    for operation, resize, dtype, atol in (
+        (rle.decode_resized, reference.resize_nearest, tf.uint8, 0),
+        (cover, reference.resize_area, tf.float32, 1e-6),
     ):
         expected = np.reshape([resize(mask, target) for mask in masks], [len(masks), *target])
         harness.check(
-            lambda c, s, t, method=method: rle.decode_resized(c, s, t, method=method),
+            operation,
             arguments,
             expected,
             dtype=dtype,
@@ -172,6 +170,12 @@ def test_real_masks(shared_data):
         np.testing.assert_allclose(covered, expected, rtol=0, atol=1e-5)
 
 
+def eagerly(counts, size, target_size, window, placement, flip):
+    return rle.decode_resized(
+        counts, size, tf.constant(target_size), window=window, placement=placement, flip=flip
+    )
+
+
 FAULTS = [
     ({'target_size': [0, 4]}, r'`target_size` .* from 1 to 1048576; got \[0 4\]'),
     ({'target_size': [2**21, 1]}, r'`target_size` .* from 1 to 1048576; got \[2097152 1\]'),
@@ -186,13 +190,15 @@ FAULTS = [
 
 @pytest.mark.parametrize(('options', 'message'), FAULTS)
 def test_faults_in_values(options, message):
-    options = {'target_size': [4, 4], **options}
-    target = options.pop('target_size')
-    for call in (rle.decode_resized, tf.function(rle.decode_resized)):
+    options = {'target_size': [4, 4], 'window': [0, 0, 3, 3], 'placement': [0, 0, 1, 1], **options}
+    window = tf.constant(options['window'])
+    traced = compiled('nearest', tf.int32 if window.dtype.is_integer else tf.float64)
+    arguments = ['9'], [3, 3], options['target_size'], options['window'], options['placement']
+    for call in (traced, eagerly):
         with pytest.raises(
             tf.errors.InvalidArgumentError, match='rle.decode_resized: expected ' + message
         ):
-            call(['9'], [3, 3], tf.constant(target), **options)
+            call(*arguments, False)
 
 
 def test_sources_and_results_past_the_limits():
@@ -227,10 +233,10 @@ def test_static_faults(options, message):
 
 def test_saved_model_round_trip(tmp_path):
     module = tf.Module()
-    module.resize = COMPILED['nearest', tf.int32, 'spans']
+    module.resize = compiled('nearest', tf.int32)
     tf.saved_model.save(module, str(tmp_path))
     masks = rle_cases.blobs(3, (20, 30))
     counts = tf.constant(rle_cases.encode(masks))
     arguments = counts, [20, 30], [9, 9], [0, 0, 20, 30], [0, 0, 9, 9], False
     drawn = tf.saved_model.load(str(tmp_path)).resize(*arguments)
-    np.testing.assert_array_equal(drawn, COMPILED['nearest', tf.int32, 'spans'](*arguments))
+    np.testing.assert_array_equal(drawn, compiled('nearest', tf.int32)(*arguments))

@@ -8,6 +8,7 @@ import tensorflow as tf
 from segment_anything_tfds.ops import box_formats, validate
 
 
+@tf.autograph.experimental.do_not_convert
 def nms(
     boxes: tf.Tensor,
     scores: tf.Tensor,
@@ -48,7 +49,7 @@ def nms(
     if max_boxes is not None:
         max_boxes = validate.positive_int('boxes.nms', 'max_boxes', max_boxes)
     xyxy = tf.cast(box_formats.pixel_boxes('boxes.nms', boxes, box_format), tf.float32)
-    validate.static_shape(xyxy, [(None, 4)], argument='boxes', name='boxes.nms', rule='[N, 4]')
+    validate.static_shape('boxes.nms', 'boxes', xyxy, [(None, 4)], '[N, 4]')
     scores = validate.float_vector('boxes.nms', 'scores', scores)
     with tf.control_dependencies(_score_checks(xyxy, scores)):
         num_boxes = tf.shape(xyxy)[0]
@@ -81,20 +82,20 @@ def _score_checks(boxes: tf.Tensor, scores: tf.Tensor) -> list[tf.Operation]:
     def without_rank():
         return tf.strings.format(
             'expected `scores` that are numbers; got NaN at index {}. Leave such boxes out first.',
-            [tf.where(tf.math.is_nan(scores))[0, 0]],
+            [validate.first_true(tf.math.is_nan(scores))],
         )
 
     def without_place():
         return tf.strings.format(
             'expected `boxes` of numbers; got NaN at index {}. Leave such boxes out first.',
-            [tf.where(wrong)[0, 0]],
+            [validate.first_true(wrong)],
         )
 
     return validate.first_fault(
+        'boxes.nms',
         [
             (tf.equal(num_boxes, num_scores), wrong_number),
             (~tf.reduce_any(tf.math.is_nan(scores)), without_rank),
             (~tf.reduce_any(wrong), without_place),
         ],
-        name='boxes.nms',
     )

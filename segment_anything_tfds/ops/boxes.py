@@ -29,6 +29,7 @@ FORMATS = box_formats.FORMATS
 __all__ = ['FORMATS', 'area', 'clip', 'convert', 'iou', 'jitter', 'nms']
 
 
+@tf.autograph.experimental.do_not_convert
 def convert(
     boxes: tf.Tensor, from_format: str, to_format: str, *, image_size: tf.Tensor | None = None
 ) -> tf.Tensor:
@@ -70,6 +71,7 @@ def convert(
     return box_formats.from_xyxy(box_formats.to_xyxy(boxes, from_format, scale), to_format, scale)
 
 
+@tf.autograph.experimental.do_not_convert
 def clip(boxes: tf.Tensor, size: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
     """Clips boxes to the image. A box that lies outside becomes one without area on the border.
 
@@ -96,6 +98,7 @@ def clip(boxes: tf.Tensor, size: tf.Tensor, *, box_format: str = 'xyxy') -> tf.T
     return box_formats.from_xyxy(clipped, box_format, scale)
 
 
+@tf.autograph.experimental.do_not_convert
 def jitter(
     boxes: tf.Tensor,
     size: tf.Tensor,
@@ -160,6 +163,7 @@ def jitter(
     return box_formats.from_xyxy(clipped, box_format, image_scale)
 
 
+@tf.autograph.experimental.do_not_convert
 def area(boxes: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
     """Area of each box in square pixels, counting the last pixel; 0 where the box is turned over.
 
@@ -180,6 +184,7 @@ def area(boxes: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
     return _area_xyxy(box_formats.pixel_boxes('boxes.area', boxes, box_format))
 
 
+@tf.autograph.experimental.do_not_convert
 def iou(a: tf.Tensor, b: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
     """Intersection over union of every box of `a` with every box of `b`.
 

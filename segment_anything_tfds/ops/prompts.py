@@ -9,8 +9,10 @@ from __future__ import annotations
 import tensorflow as tf
 
 from segment_anything_tfds.ops import rle, validate
+from segment_anything_tfds.ops.rle.core import boundaries
 
 
+@tf.autograph.experimental.do_not_convert
 def choose(
     candidates: tf.Tensor, k: int, *, seed: tf.Tensor, weights: tf.Tensor | None = None
 ) -> tf.Tensor:
@@ -56,6 +58,7 @@ def choose(
     return tf.ensure_shape(chosen[: tf.minimum(k, eligible)], [None])
 
 
+@boundaries.takes_masks
 def sample_clicks(
     counts: tf.Tensor,
     size: tf.Tensor,
@@ -69,7 +72,7 @@ def sample_clicks(
     How many is drawn for each mask, uniform in the closed range; the rest is padding.
 
     Args:
-      counts: string [N], compressed COCO RLE, or what `transforms.read_masks` gave.
+      counts: string [N], compressed COCO RLE.
       size: integer [2], height and width of the masks.
       seed: integer [2]. Equal seeds give equal clicks.
       num_foreground: smallest and largest number of points inside the mask; at least one.

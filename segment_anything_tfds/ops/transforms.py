@@ -10,152 +10,42 @@ Points are (x, y) with pixel centres at whole numbers, as in SAM; a pixel's cent
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import tensorflow as tf
 
 from segment_anything_tfds.ops import rle, validate
+from segment_anything_tfds.ops.geometries import Geometry, fit, jitter, random_flip
 from segment_anything_tfds.ops.image import apply_to_image, decode_image
 from segment_anything_tfds.ops.rle.core import boundaries
 
-GRID = 8
 _TIE = 1e-9
 
 
-class Geometry(NamedTuple):
-    """What `fit` and `jitter` draw and the `apply` functions apply.
-
-    Attributes:
-      window: int32 [4], y, x, height and width in pixels of the image; inside the image.
-      size: int32 [2], height and width in pixels of the canvas to which the window is scaled.
-      flip: bool [], mirror left and right.
-      canvas: int32 [2], height and width of the result.
-    """
-
-    window: tf.Tensor
-    size: tf.Tensor
-    flip: tf.Tensor
-    canvas: tf.Tensor
-
-    @property
-    def window_size(self) -> tf.Tensor:
-        """int32 [2], height and width of the window."""
-        return self.window[2:]
-
-    @property
-    def scale(self) -> tf.Tensor:
-        """float64 [2], canvas pixels an image pixel, for y and x."""
-        return tf.cast(self.size, tf.float64) / tf.cast(self.window_size, tf.float64)
-
-
-def fit(size: tf.Tensor, canvas: tf.Tensor, *, resize: str = 'longest') -> Geometry:
-    """Scales the whole image onto the canvas.
-
-    `longest` keeps the aspect ratio, rounded to whole pixels as SAM's `ResizeLongestSide`; `square`
-    stretches height and width to the canvas, as SAM 2 does.
-
-    Args:
-      size: integer [2], height and width of the image in pixels.
-      canvas: integer [2], height and width of the result.
-      resize: `'longest'` or `'square'`.
-
-    Returns:
-      A `Geometry`.
-
-    Raises:
-      ValueError: an unknown `resize`, or sizes that are not integers [2].
-      tf.errors.InvalidArgumentError: a size that is not positive.
-
-    Example:
-      >>> transforms.fit([1500, 2250], [1024, 1024]).size.numpy().tolist()
-      [683, 1024]
-    """
-    validate.choice('transforms.fit', 'resize', resize, ('longest', 'square'))
-    size = validate.positive_size('transforms.fit', 'size', size)
-    canvas = validate.positive_size('transforms.fit', 'canvas', canvas)
-    target = canvas if resize == 'square' else _scaled(size, _fitting_scale(size, canvas), canvas)
-    return Geometry(tf.concat([[0, 0], size], 0), target, tf.constant(False), canvas)
-
-
-def jitter(
-    size: tf.Tensor,
-    canvas: tf.Tensor,
-    *,
-    seed: tf.Tensor,
-    scale_range: tuple[float, float] = (0.1, 2.0),
-) -> Geometry:
-    """Large-scale jitter (Ghiasi et al. 2021): random scale, then crop or pad to the canvas.
-
-    The scale is uniform in `scale_range`, times the scale at which the image just fits the canvas.
-    Where the scaled image is larger than the canvas, a window is cut at a uniform place; it starts
-    at a multiple of 8 pixels and its sides are multiples of 8 or end with the image, so that a JPEG
-    decoded at a reduced scale lies exactly under its masks.
-
-    Args:
-      size: integer [2], height and width of the image in pixels.
-      canvas: integer [2], height and width of the result.
-      seed: integer [2]. Equal seeds give equal geometries.
-      scale_range: smallest and largest scale; (0.1, 2.0) in the paper and in SAM, appendix A.
-
-    Returns:
-      A `Geometry`.
-
-    Raises:
-      ValueError: a `scale_range` that is not 0 < low <= high, or sizes that are not integers [2].
-      tf.errors.InvalidArgumentError: a size that is not positive.
-
-    Example:
-      >>> transforms.jitter([1500, 2250], [1024, 1024], seed=[1, 2]).canvas.numpy().tolist()
-      [1024, 1024]
-    """
-    low, high = scale_range
-    if not 0 < low <= high:
-        raise ValueError(
-            'transforms.jitter: expected `scale_range` 0 < low <= high; '
-            f'got {scale_range!r}. Pass for instance (0.1, 2.0).'
-        )
-    seed = validate.seed('transforms.jitter', seed)
-    size = validate.positive_size('transforms.jitter', 'size', size)
-    canvas = validate.positive_size('transforms.jitter', 'canvas', canvas)
-    draws = tf.random.stateless_uniform([3], seed, alg='philox')
-    scale = _fitting_scale(size, canvas) * (low + draws[0] * (high - low))
-    visible = tf.cast(tf.cast(canvas, tf.float32) / scale / GRID + 0.5, tf.int32) * GRID
-    window = tf.minimum(tf.maximum(visible, GRID), size)
-    cropped = window < size
-    room = tf.cast(size - window, tf.float32) / GRID
-    corner = tf.cast(draws[1:] * (room + 1), tf.int32)
-    corner = tf.minimum(corner, (size - window) // GRID) * GRID
-    target = tf.where(cropped, canvas, _scaled(size, scale, canvas))
-    return Geometry(tf.concat([corner, window], 0), target, tf.constant(False), canvas)
-
-
-def random_flip(geometry: Geometry, *, seed: tf.Tensor, probability: float = 0.5) -> Geometry:
-    """The geometry, mirrored left and right with the given probability.
-
-    Raises:
-      ValueError: a probability outside 0 to 1, or a seed that is not integers [2].
-    """
-    probability = validate.between('transforms.random_flip', 'probability', probability, 0, 1)
-    seed = validate.seed('transforms.random_flip', seed)
-    drawn = tf.random.stateless_uniform([], seed, alg='philox') < probability
-    return geometry._replace(flip=tf.math.logical_xor(geometry.flip, drawn))
-
-
+@boundaries.takes_masks
 def read_masks(counts: tf.Tensor, size: tf.Tensor) -> boundaries.Masks:
-    """Reads masks once, for `draw_masks` and `prompts.sample_clicks` in place of `counts`.
+    """Reads masks once, to stand in the place of `counts, size` in several operations.
+
+    That is in `draw_masks`, `patch_shares`, `prompts.sample_clicks` and all operations of `rle`.
 
     Args:
       counts: string [N], compressed COCO RLE.
       size: integer [2], height and width of the masks.
 
+    Returns:
+      `Masks`, of which only `number`, N, is of use elsewhere.
+
     Raises:
+      ValueError: wrong dtypes or static shapes.
       tf.errors.InvalidArgumentError: a malformed string, or a size that it does not fill.
+
+    Example:
+      >>> masks = transforms.read_masks(['52203'], [4, 4])
+      >>> rle.area(masks).numpy(), rle.bbox(masks, convention='coco').numpy()
+      (array([4], dtype=int32), array([[1, 1, 2, 2]], dtype=int32))
     """
-    counts = tf.convert_to_tensor(counts)
-    runs = boundaries.parse_sized(counts, size, name='transforms.read_masks')
-    return boundaries.Masks(*runs, counts.shape)
+    return boundaries.read('transforms.read_masks', counts, size)
 
 
+@boundaries.takes_masks
 def draw_masks(
     counts: tf.Tensor, size: tf.Tensor, geometry: Geometry, mask_size: tuple[int, int]
 ) -> tf.Tensor:
@@ -165,7 +55,7 @@ def draw_masks(
     canvas's size shows exactly what a nearest-neighbour resize of the full mask would.
 
     Args:
-      counts: string [N], compressed COCO RLE, or what `read_masks` gave.
+      counts: string [N], compressed COCO RLE.
       size: integer [2], height and width that the geometry was drawn for.
       geometry: what `fit`, `jitter` or `random_flip` gave.
       mask_size: Python ints, height h and width w of the grid.
@@ -175,15 +65,47 @@ def draw_masks(
 
     Raises:
       tf.errors.InvalidArgumentError: as `rle.decode_resized`.
+
+    Example:
+      >>> geometry = transforms.fit([4, 4], [8, 8])
+      >>> transforms.draw_masks(['52203'], [4, 4], geometry, (2, 2)).numpy().tolist()
+      [[[1, 0], [0, 0]]]
     """
-    step = 1 / geometry.scale
-    padding = tf.cast(geometry.canvas - geometry.size, tf.float64) * step
-    corner = tf.cast(geometry.window[:2], tf.float64)
-    left = tf.where(geometry.flip, corner[1] - padding[1], corner[1])
-    extent = tf.cast(geometry.canvas, tf.float64) * step
     # a centre that falls on the edge of a pixel belongs to it, whatever float64 rounds to
-    window = tf.stack([corner[0] + _TIE, left + _TIE, extent[0], extent[1]])
+    window = _window_of(geometry, geometry.canvas) + [_TIE, _TIE, 0, 0]
     return rle.decode_resized(counts, size, mask_size, window=window, flip=geometry.flip)
+
+
+@boundaries.takes_masks
+def patch_shares(
+    counts: tf.Tensor, size: tf.Tensor, geometry: Geometry, patch_size: int
+) -> tf.Tensor:
+    """Measures which part of each patch of the canvas each mask covers, as `rle.patch_shares`.
+
+    Args:
+      counts: string [N], compressed COCO RLE.
+      size: integer [2], height and width that the geometry was drawn for.
+      geometry: what `fit`, `jitter` or `random_flip` gave.
+      patch_size: Python int p ≥ 1, side of a patch in pixels of the canvas.
+
+    Returns:
+      float32 [N, ⌈canvas height / p⌉, ⌈canvas width / p⌉], 0 to 1. Zero masks give [0, …].
+
+    Raises:
+      ValueError: a `patch_size` that is not a positive int.
+      tf.errors.InvalidArgumentError: as `rle.decode_resized`.
+
+    Example:
+      >>> geometry = transforms.fit([4, 4], [8, 8])
+      >>> transforms.patch_shares(['52203'], [4, 4], geometry, 4).numpy().tolist()
+      [[[0.25, 0.25], [0.25, 0.25]]]
+    """
+    patch_size = validate.positive_int('transforms.patch_shares', 'patch_size', patch_size)
+    patches = (geometry.canvas + patch_size - 1) // patch_size
+    window = _window_of(geometry, patches * patch_size)
+    return rle.decode_resized(
+        counts, size, patches, method='area', window=window, flip=geometry.flip
+    )
 
 
 def apply_to_points(points: tf.Tensor, geometry: Geometry) -> tf.Tensor:
@@ -195,6 +117,11 @@ def apply_to_points(points: tf.Tensor, geometry: Geometry) -> tf.Tensor:
 
     Returns:
       float32 [..., 2], x and y in pixels of the canvas.
+
+    Example:
+      >>> geometry = transforms.fit([4, 4], [8, 8])
+      >>> transforms.apply_to_points([[1.0, 0.0]], geometry).numpy()
+      array([[2.5, 0.5]], dtype=float32)
     """
     corner = tf.cast(geometry.window[1::-1], tf.float32)
     moved = (tf.cast(points, tf.float32) + 0.5 - corner) * tf.cast(geometry.scale[::-1], tf.float32)
@@ -212,7 +139,13 @@ def apply_to_boxes(boxes: tf.Tensor, geometry: Geometry) -> tf.Tensor:
 
     Returns:
       float32 [..., 4], `xyxy_inclusive` in pixels of the canvas.
+
+    Example:
+      >>> geometry = transforms.fit([4, 4], [8, 8])
+      >>> transforms.apply_to_boxes([[1.0, 0.0, 1.0, 3.0]], geometry).numpy()
+      array([[2.5, 0.5, 2.5, 6.5]], dtype=float32)
     """
+    boxes = tf.convert_to_tensor(boxes)
     a = apply_to_points(boxes[..., :2], geometry)
     b = apply_to_points(boxes[..., 2:], geometry)
     last = tf.cast(geometry.size[::-1] - 1, tf.float32)
@@ -221,20 +154,40 @@ def apply_to_boxes(boxes: tf.Tensor, geometry: Geometry) -> tf.Tensor:
 
 
 def is_inside(points: tf.Tensor, geometry: Geometry) -> tf.Tensor:
-    """Whether points of the image fall into the window: number [..., 2] gives bool [...]."""
+    """Tells which points of the image fall into the window.
+
+    Args:
+      points: number [..., 2], x and y in pixels of the image.
+      geometry: what `fit`, `jitter` or `random_flip` gave.
+
+    Returns:
+      bool [...].
+
+    Example:
+      >>> geometry = transforms.fit([4, 4], [8, 8])
+      >>> transforms.is_inside([[1.0, 0.0], [4.0, 0.0]], geometry).numpy()
+      array([ True, False])
+    """
     corner = tf.cast(geometry.window[1::-1], tf.float32)
     extent = tf.cast(geometry.window_size[::-1], tf.float32)
     offset = tf.cast(points, tf.float32) + 0.5 - corner
     return tf.reduce_all((offset >= 0) & (offset < extent), axis=-1)
 
 
-def _fitting_scale(size: tf.Tensor, canvas: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_min(tf.cast(canvas, tf.float32) / tf.cast(size, tf.float32))
+def _window_of(geometry: Geometry, extent: tf.Tensor) -> tf.Tensor:
+    """float64 [4], the window of the image that `extent`, int32 [2], of the canvas shows.
 
+    A mirrored geometry shows what lies left of its window right of it. With the whole image of
+    width 4 at scale 2 on a canvas of width 10, 2 columns of padding are 1 column of the image:
 
-def _scaled(size: tf.Tensor, scale: tf.Tensor, canvas: tf.Tensor) -> tf.Tensor:
-    rounded = tf.cast(tf.cast(size, tf.float32) * scale + 0.5, tf.int32)
-    return tf.minimum(tf.maximum(rounded, 1), canvas)
+        not mirrored: columns [0, 5)        mirrored: columns [-1, 4), then turned around
+    """
+    step = 1 / geometry.scale
+    padding = tf.cast(extent - geometry.size, tf.float64) * step
+    corner = tf.cast(geometry.window[:2], tf.float64)
+    left = tf.where(geometry.flip, corner[1] - padding[1], corner[1])
+    sides = tf.cast(extent, tf.float64) * step
+    return tf.stack([corner[0], left, sides[0], sides[1]])
 
 
 __all__ = [
@@ -247,6 +200,7 @@ __all__ = [
     'fit',
     'is_inside',
     'jitter',
+    'patch_shares',
     'random_flip',
     'read_masks',
 ]

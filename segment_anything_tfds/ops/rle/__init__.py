@@ -8,7 +8,11 @@ may be 0 and static dimensions may be unknown. Everything works eagerly, in `tf.
 of several sizes with `tf.map_fn`: `tf.vectorized_map` runs the checks' errors whether they hold or
 not.
 
-Python numbers may be scalars of NumPy too.
+Wherever `counts, size` stand in a signature, the example's segmentation, a dict with these two
+keys, may stand in their place: `rle.decode(example['annotations']['segmentation'])`,
+`rle.decode_resized(segmentation, (256, 256))`, `rle.iou(one, other)`. So may what
+`transforms.read_masks` gave, which is read once for several operations. Python numbers may be
+scalars of NumPy too.
 
 A malformed string, a string that does not fill its size, or a size out of range raises
 `tf.errors.InvalidArgumentError`, which names the mask and the numbers, before anything larger than
@@ -19,7 +23,8 @@ from __future__ import annotations
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops.rle.core import boundaries
+from segment_anything_tfds.ops import validate
+from segment_anything_tfds.ops.rle.core import boundaries, parsing
 from segment_anything_tfds.ops.rle.decoding import decode, decode_resized
 from segment_anything_tfds.ops.rle.device import decode_runs, to_runs
 from segment_anything_tfds.ops.rle.encoding import encode
@@ -30,7 +35,8 @@ from segment_anything_tfds.ops.rle.sample import sample_points
 from segment_anything_tfds.ops.rle.sets import difference, intersection, union
 
 
-def run_lengths(counts: tf.Tensor) -> tf.RaggedTensor:
+@boundaries.takes_masks
+def run_lengths(counts: tf.Tensor, size: tf.Tensor | None = None) -> tf.RaggedTensor:
     """Returns the lengths of the runs of each mask.
 
     Runs are in column-major order, zeros first: even runs are background, odd runs are foreground.
@@ -38,18 +44,25 @@ def run_lengths(counts: tf.Tensor) -> tf.RaggedTensor:
 
     Args:
       counts: string [N], compressed COCO RLE.
+      size: integer [2] or [N, 2], [height, width] in pixels, which the runs must fill; unchecked
+        where not given.
 
     Returns:
       int32 [N, (R)], pixels.
 
     Raises:
-      tf.errors.InvalidArgumentError: a string is malformed.
+      ValueError: wrong dtypes or static shapes.
+      tf.errors.InvalidArgumentError: a string is malformed, or does not fill a given size.
 
     Example:
       >>> rle.run_lengths(['52203'])
       <tf.RaggedTensor [[5, 2, 2, 2, 5]]>
     """
-    runs = boundaries.parse(counts, name='rle.run_lengths')
+    if size is None and not isinstance(counts, boundaries.Masks):
+        counts = validate.vector('rle.run_lengths', 'counts', counts, tf.string)
+        runs = boundaries.Runs(*parsing.parse('rle.run_lengths', counts))
+    else:
+        runs = boundaries.read('rle.run_lengths', counts, size).runs
     return tf.RaggedTensor.from_row_splits(runs.lengths, runs.row_splits, validate=False)
 
 

@@ -8,6 +8,7 @@ from segment_anything_tfds.ops import validate
 from segment_anything_tfds.ops.rle.core import boundaries, coverage, drawing, views
 
 
+@boundaries.takes_masks
 def decode(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Draws masks at full size, bit for bit as pycocotools' `decode`, but row-major.
 
@@ -30,16 +31,15 @@ def decode(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
              [0, 1, 1, 0],
              [0, 0, 0, 0]], dtype=uint8)
     """
-    counts = validate.vector(counts, tf.string, argument='counts', name='rle.decode')
-    runs, height, width = boundaries.parse_sized(counts, size, name='rle.decode')
-    num_masks = tf.size(counts)
-    target = tf.stack([height, width])
-    with tf.control_dependencies(views.limit_output(num_masks, target, 1, name='rle.decode')):
-        grid = drawing.Grid(height, tf.range(width + 1), tf.constant(0), target)
-        drawn = drawing.draw(boundaries.foreground(runs), grid, num_masks)
-    return tf.ensure_shape(drawn, [counts.shape[0], *_static_size(size)])
+    masks = boundaries.read('rle.decode', counts, size)
+    target = tf.stack([masks.height, masks.width])
+    with tf.control_dependencies(views.limit_output('rle.decode', masks.number, target, 1)):
+        grid = drawing.Grid(masks.height, tf.range(masks.width + 1), tf.constant(0), target)
+        drawn = drawing.draw(masks.found, grid, masks.number)
+    return tf.ensure_shape(drawn, [masks.shape[0], *_static_size(size)])
 
 
+@boundaries.takes_masks
 def decode_resized(
     counts: tf.Tensor,
     size: tf.Tensor,
@@ -88,26 +88,73 @@ def decode_resized(
     """
     name = 'rle.decode_resized'
     validate.choice(name, 'method', method, ('nearest', 'area'))
-    if not isinstance(counts, boundaries.Masks):
-        counts = validate.vector(counts, tf.string, argument='counts', name=name)
-    runs, height, width = boundaries.parse_sized(counts, size, name=name)
-    source = tf.stack([height, width])
-    view = views.make(source, target_size, window, placement, flip, name=name)
-    num_masks = tf.size(runs.row_splits) - 1
+    masks = boundaries.read(name, counts, size)
+    source = tf.stack([masks.height, masks.width])
+    view = views.make(name, source, target_size, window, placement, flip)
     target = tf.stack([view.y.target, view.x.target])
     itemsize = 4 if method == 'area' else 1
-    with tf.control_dependencies(views.limit_output(num_masks, target, itemsize, name=name)):
-        found = boundaries.foreground(runs)
+    with tf.control_dependencies(views.limit_output(name, masks.number, target, itemsize)):
         if method == 'area':
-            drawn = coverage.cover(found, view, num_masks)
+            drawn = coverage.cover(masks.found, view, masks.number)
         else:
-            drawn = drawing.draw(*views.sample(found, view), num_masks)
-    return tf.ensure_shape(drawn, [counts.shape[0], *_static_size(target_size)])
+            drawn = drawing.draw(*views.sample(masks.found, view), masks.number)
+    return tf.ensure_shape(drawn, [masks.shape[0], *_static_size(target_size)])
+
+
+@boundaries.takes_masks
+def patch_shares(
+    counts: tf.Tensor,
+    size: tf.Tensor,
+    patch_size: int,
+    *,
+    image_size: tf.Tensor | None = None,
+) -> tf.Tensor:
+    """Measures which part of each patch of a vision transformer each mask covers.
+
+    The image is scaled to `image_size` and cut into squares from the top left corner. Where a side
+    is no multiple of `patch_size`, the last patches reach over the border, and what lies beyond is
+    outside the masks, as padding is. Nothing is drawn at full size. Divided by its sum, a row is
+    how an attention map would spread over the mask.
+
+    Args:
+      counts: string [N], compressed COCO RLE.
+      size: integer [2] or [N, 2], [height, width] in pixels.
+      patch_size: Python int p ≥ 1, side of a patch in pixels of the scaled image.
+      image_size: integer [2], height h and width w of the scaled image in pixels. Default: `size`,
+        not scaled.
+
+    Returns:
+      float32 [N, ⌈h / p⌉, ⌈w / p⌉], 0 to 1. Zero masks give [0, ⌈h / p⌉, ⌈w / p⌉].
+
+    Raises:
+      ValueError: a `patch_size` that is not a positive int, wrong dtypes or static shapes.
+      tf.errors.InvalidArgumentError: a malformed string, a size that it does not fill, or an
+        `image_size` out of range.
+
+    Example:
+      >>> rle.patch_shares(['52203'], [4, 4], 2).numpy()[0]
+      array([[0.25, 0.25],
+             [0.25, 0.25]], dtype=float32)
+    """
+    name = 'rle.patch_shares'
+    patch_size = validate.positive_int(name, 'patch_size', patch_size)
+    masks = boundaries.read(name, counts, size)
+    source = tf.cast(tf.maximum(tf.stack([masks.height, masks.width]), 1), tf.int64)
+    scaled = source
+    if image_size is not None:
+        scaled = tf.cast(validate.positive_size(name, 'image_size', image_size), tf.int64)
+    patches = (scaled + patch_size - 1) // patch_size
+    extent = source * patches * patch_size / scaled  # float64; beyond the image in the last patches
+    window = tf.concat([tf.zeros([2], tf.float64), extent], 0)
+    shares = decode_resized(masks, None, patches, method='area', window=window)
+    side = _static_size(size if image_size is None else image_size)
+    static = [None if n is None else -(-n // patch_size) for n in side]
+    return tf.ensure_shape(shares, [masks.shape[0], *static])
 
 
 def _static_size(size: tf.Tensor) -> list[int | None]:
     """Height and width as far as they are known while tracing."""
-    value = tf.get_static_value(tf.convert_to_tensor(size))
+    value = None if size is None else tf.get_static_value(tf.convert_to_tensor(size))
     if value is None or value.size == 0:
         return [None, None]
     return [int(side) for side in value.reshape(-1, 2)[0]]

@@ -18,6 +18,7 @@ MAX_SIDE = 2**16 - 1  # of a mask: with MAX_TARGET, row arithmetic fits int32
 MAX_TARGET = 2**13  # of a side of the target
 
 
+@boundaries.takes_masks
 def to_runs(
     counts: tf.Tensor, size: tf.Tensor, max_runs: int, *, overflow: str = 'error'
 ) -> tf.Tensor:
@@ -50,13 +51,14 @@ def to_runs(
     name = 'rle.to_runs'
     max_runs = validate.positive_int(name, 'max_runs', max_runs)
     validate.choice(name, 'overflow', overflow, ('error', 'drop'))
-    runs, height, width = boundaries.parse_sized(counts, size, name=name)
+    masks = boundaries.read(name, counts, size)
+    runs, height, width = masks.runs, masks.height, masks.width
     # without the last end, which is height × width, as the filling is
     sizes = tf.maximum(runs.row_splits[1:] - runs.row_splits[:-1] - 1, 0)
     checks = [_side_check(height, width)]
     if overflow == 'error':
         checks.append(_room_check(sizes, max_runs))
-    with tf.control_dependencies(validate.first_fault(checks, name=name)):
+    with tf.control_dependencies(validate.first_fault(name, checks)):
         pixels = tf.identity(height * width)
     slots = tf.range(max_runs, dtype=tf.int64)
     used = (slots < sizes[:, tf.newaxis]) & (sizes <= max_runs)[:, tf.newaxis]
@@ -64,6 +66,7 @@ def to_runs(
     return tf.gather(tf.concat([runs.ends, [pixels]], 0), source)
 
 
+@tf.autograph.experimental.do_not_convert
 def decode_runs(runs: tf.Tensor, size: tf.Tensor, target_size: tuple[int, int]) -> tf.Tensor:
     """Draws masks from `rle.to_runs` onto the target grid, compiled by XLA if wished.
 
@@ -129,7 +132,13 @@ def draw(xp, runs, size, target_size: tuple[int, int], dtype: str = 'uint8'):
 
     Each boundary falls on the first drawn pixel that is not before it, in column-major order; how
     many fell there or before, odd or even, is the mask. Where the target is wider than the mask,
-    each column of the mask is drawn once and then repeated.
+    each column of the mask is drawn once and then repeated. A mask of 4 x 4 on 2 x 2, whose pixels
+    show rows and columns 1 and 3:
+
+        boundaries    5  7  9 11        (column, row)     (1, 1) (1, 3) (2, 1) (2, 3)
+        first pixel not before it                         (0, 0) (0, 1) (1, 0) (1, 0)
+        fell there, column by column    1 1 2 0           counted up to it   1 2 4 4
+        odd: 1 0 0 0, so the pixel in column 0, row 0
     """
     target_height, target_width = target_size
     leading, num_runs = xp.shape(runs)[:-1], xp.shape(runs)[-1]
@@ -192,10 +201,11 @@ def _side_check(height, width):
 
 def _room_check(sizes, max_runs):
     def describe():
+        index = tf.argmax(tf.pad(sizes, [[0, 1]]))
         return tf.strings.format(
             'expected `max_runs` to hold the boundaries of every mask; got {} for {} at index {}. '
             "Raise `max_runs`, or pass overflow='drop'.",
-            [tf.constant(max_runs), tf.reduce_max(sizes), tf.argmax(sizes)],
+            [tf.constant(max_runs), validate.value_at(sizes, index), index],
         )
 
     return tf.reduce_all(sizes <= max_runs), describe

@@ -8,6 +8,7 @@ from segment_anything_tfds.ops import validate
 from segment_anything_tfds.ops.rle.core import boundaries, counts_text, ranges
 
 
+@tf.autograph.experimental.do_not_convert
 def encode(masks: tf.Tensor) -> tf.Tensor:
     """Encodes drawn masks as COCO RLE, byte for byte as pycocotools' `encode`.
 
@@ -28,9 +29,7 @@ def encode(masks: tf.Tensor) -> tf.Tensor:
       array([b'0120'], dtype=object)
     """
     masks = tf.convert_to_tensor(masks)
-    validate.static_shape(
-        masks, [(None, None, None)], argument='masks', name='rle.encode', rule='[N, H, W]'
-    )
+    validate.static_shape('rle.encode', 'masks', masks, [(None, None, None)], '[N, H, W]')
     if not (masks.dtype.is_integer or masks.dtype.is_bool):
         raise ValueError(
             f'rle.encode: expected `masks` of bool or integers; got {masks.dtype.name}. '
@@ -122,4 +121,4 @@ def _area_check(shape: tf.Tensor) -> list[tf.Operation]:
         )
 
     fits = (clipped >= 1) & (clipped <= boundaries.MAX_PIXELS)
-    return validate.first_fault([(fits | tf.equal(shape[0], 0), describe)], name='rle.encode')
+    return validate.first_fault('rle.encode', [(fits | tf.equal(shape[0], 0), describe)])

@@ -13,6 +13,7 @@ from segment_anything_tfds.ops.rle import encoding
 from segment_anything_tfds.ops.rle.core import boundaries, ranges
 
 
+@boundaries.takes_masks
 def flip(counts: tf.Tensor, size: tf.Tensor, *, axis: str = 'horizontal') -> tf.Tensor:
     """Mirrors masks: `horizontal` swaps left and right, `vertical` swaps top and bottom.
 
@@ -33,8 +34,9 @@ def flip(counts: tf.Tensor, size: tf.Tensor, *, axis: str = 'horizontal') -> tf.
       array([b'021O1'], dtype=object)
     """
     validate.choice('rle.flip', 'axis', axis, ('horizontal', 'vertical'))
-    runs, height, width = boundaries.parse_sized(counts, size, name='rle.flip')
-    rows, columns, top, bottom = boundaries.cut(boundaries.foreground(runs), height)
+    masks = boundaries.read('rle.flip', counts, size)
+    height, width = masks.height, masks.width
+    rows, columns, top, bottom = boundaries.cut(masks.found, height)
     order = _reversed_within(
         tf.cast(rows, tf.int64) * tf.cast(width, tf.int64) + tf.cast(columns, tf.int64)
     )
@@ -44,9 +46,10 @@ def flip(counts: tf.Tensor, size: tf.Tensor, *, axis: str = 'horizontal') -> tf.
         order = tf.gather(order, _reversed_within(rows))
         columns = width - 1 - tf.gather(columns, order)
         top, bottom = tf.gather(top, order), tf.gather(bottom, order)
-    return _join(rows, columns, top, bottom, height, width, tf.size(runs.row_splits) - 1)
+    return _join(rows, columns, top, bottom, height, width, masks.number)
 
 
+@boundaries.takes_masks
 def crop(counts: tf.Tensor, size: tf.Tensor, crop_box: tf.Tensor) -> tf.Tensor:
     """Cuts a window out of masks.
 
@@ -69,19 +72,19 @@ def crop(counts: tf.Tensor, size: tf.Tensor, crop_box: tf.Tensor) -> tf.Tensor:
       >>> rle.crop(['52203'], [4, 4], [1, 1, 2, 3]).numpy()
       array([b'02100'], dtype=object)
     """
-    runs, height, width = boundaries.parse_sized(counts, size, name='rle.crop')
-    num_masks = tf.size(runs.row_splits) - 1
-    crop_box = _checked_crop_box(crop_box, height, width, num_masks)
+    masks = boundaries.read('rle.crop', counts, size)
+    crop_box = _checked_crop_box(crop_box, masks.height, masks.width, masks.number)
     x, y, new_width, new_height = tf.unstack(crop_box)
-    rows, columns, top, bottom = boundaries.cut(boundaries.foreground(runs), height)
+    rows, columns, top, bottom = boundaries.cut(masks.found, masks.height)
     columns = columns - x
     top = tf.clip_by_value(top - y, 0, new_height)
     bottom = tf.clip_by_value(bottom - y, 0, new_height)
     kept = tf.where((top < bottom) & (columns >= 0) & (columns < new_width))[:, 0]
     cut = [tf.gather(part, kept) for part in (rows, columns, top, bottom)]
-    return _join(*cut, new_height, new_width, num_masks)
+    return _join(*cut, new_height, new_width, masks.number)
 
 
+@boundaries.takes_masks
 def pad(counts: tf.Tensor, size: tf.Tensor, paddings: tf.Tensor) -> tf.Tensor:
     """Adds background around masks.
 
@@ -103,9 +106,9 @@ def pad(counts: tf.Tensor, size: tf.Tensor, paddings: tf.Tensor) -> tf.Tensor:
       >>> rle.pad(['04'], [2, 2], [[0, 0], [1, 0]]).numpy()
       array([b'24'], dtype=object)
     """
-    runs, height, width = boundaries.parse_sized(counts, size, name='rle.pad')
-    paddings, new_height, new_width = _checked_paddings(paddings, height, width)
-    rows, columns, top, bottom = boundaries.cut(boundaries.foreground(runs), height)
+    masks = boundaries.read('rle.pad', counts, size)
+    paddings, new_height, new_width = _checked_paddings(paddings, masks.height, masks.width)
+    rows, columns, top, bottom = boundaries.cut(masks.found, masks.height)
     (above, _), (left, _) = (tf.unstack(side) for side in tf.unstack(paddings))
     return _join(
         rows,
@@ -114,7 +117,7 @@ def pad(counts: tf.Tensor, size: tf.Tensor, paddings: tf.Tensor) -> tf.Tensor:
         bottom + above,
         new_height,
         new_width,
-        tf.size(runs.row_splits) - 1,
+        masks.number,
     )
 
 
@@ -138,8 +141,8 @@ def _reversed_within(groups: tf.Tensor) -> tf.Tensor:
 
 
 def _checked_crop_box(crop_box, height, width, num_masks) -> tf.Tensor:
-    crop_box = validate.integers(crop_box, argument='crop_box', name='rle.crop')
-    validate.static_shape(crop_box, [(4,)], argument='crop_box', name='rle.crop', rule='[4]')
+    crop_box = validate.integers('rle.crop', 'crop_box', crop_box)
+    validate.static_shape('rle.crop', 'crop_box', crop_box, [(4,)], '[4]')
     low, extent = crop_box[:2], crop_box[2:]
     room = tf.cast(tf.stack([width, height]), tf.int64) - low
     inside = tf.reduce_all((low >= 0) & (extent >= 1) & (extent <= room))
@@ -152,13 +155,13 @@ def _checked_crop_box(crop_box, height, width, num_masks) -> tf.Tensor:
         )
 
     check = (inside | tf.equal(num_masks, 0), describe)
-    with tf.control_dependencies(validate.first_fault([check], name='rle.crop')):
+    with tf.control_dependencies(validate.first_fault('rle.crop', [check])):
         return tf.cast(crop_box, tf.int32)
 
 
 def _checked_paddings(paddings, height, width) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    paddings = validate.integers(paddings, argument='paddings', name='rle.pad')
-    validate.static_shape(paddings, [(2, 2)], argument='paddings', name='rle.pad', rule='[2, 2]')
+    paddings = validate.integers('rle.pad', 'paddings', paddings)
+    validate.static_shape('rle.pad', 'paddings', paddings, [(2, 2)], '[2, 2]')
     in_range = tf.reduce_all((paddings >= 0) & (paddings <= boundaries.MAX_PIXELS))
     clipped = tf.clip_by_value(paddings, 0, boundaries.MAX_PIXELS)
     new_size = tf.cast(tf.stack([height, width]), tf.int64) + tf.reduce_sum(clipped, 1)
@@ -172,8 +175,6 @@ def _checked_paddings(paddings, height, width) -> tuple[tf.Tensor, tf.Tensor, tf
             [tf.constant(boundaries.MAX_PIXELS), paddings, height, width],
         )
 
-    with tf.control_dependencies(
-        validate.first_fault([(in_range & fits, describe)], name='rle.pad')
-    ):
+    with tf.control_dependencies(validate.first_fault('rle.pad', [(in_range & fits, describe)])):
         new_size = tf.cast(new_size, tf.int32)
     return tf.cast(paddings, tf.int32), new_size[0], new_size[1]

@@ -10,6 +10,7 @@ from segment_anything_tfds.ops.rle.core import boundaries
 CONVENTIONS = ('sa1b', 'coco', 'xyxy_inclusive')
 
 
+@boundaries.takes_masks
 def area(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Counts the pixels of each mask.
 
@@ -28,10 +29,11 @@ def area(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
       >>> rle.area(['52203'], [4, 4]).numpy()
       array([4], dtype=int32)
     """
-    runs, _, _ = boundaries.parse_sized(counts, size, name='rle.area')
-    return areas(boundaries.foreground(runs), _num_masks(runs))
+    masks = boundaries.read('rle.area', counts, size)
+    return areas(masks.found, masks.number)
 
 
+@boundaries.takes_masks
 def is_empty(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Tells which masks hold no pixel.
 
@@ -49,10 +51,11 @@ def is_empty(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
       >>> rle.is_empty(['52203', '`0'], [4, 4]).numpy()
       array([False,  True])
     """
-    runs, _, _ = boundaries.parse_sized(counts, size, name='rle.is_empty')
-    return tf.equal(areas(boundaries.foreground(runs), _num_masks(runs)), 0)
+    masks = boundaries.read('rle.is_empty', counts, size)
+    return tf.equal(areas(masks.found, masks.number), 0)
 
 
+@boundaries.takes_masks
 def bbox(counts: tf.Tensor, size: tf.Tensor, *, convention: str) -> tf.Tensor:
     """Finds the smallest box around each mask, in a convention that must be named.
 
@@ -81,8 +84,8 @@ def bbox(counts: tf.Tensor, size: tf.Tensor, *, convention: str) -> tf.Tensor:
       array([[1, 1, 2, 2]], dtype=int32)
     """
     validate.choice('rle.bbox', 'convention', convention, CONVENTIONS)
-    runs, height, _ = boundaries.parse_sized(counts, size, name='rle.bbox')
-    low, last = corners(boundaries.foreground(runs), _num_masks(runs), height)
+    masks = boundaries.read('rle.bbox', counts, size)
+    low, last = corners(masks.found, masks.number, masks.height)
     if convention == 'xyxy_inclusive':
         end = last
     elif convention == 'sa1b':
@@ -92,6 +95,7 @@ def bbox(counts: tf.Tensor, size: tf.Tensor, *, convention: str) -> tf.Tensor:
     return tf.concat([low, tf.maximum(end, 0)], 1)
 
 
+@boundaries.takes_masks
 def centroid(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Returns the mean x and y of the pixels of each mask, where whole numbers are pixel centres.
 
@@ -112,9 +116,9 @@ def centroid(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
       >>> rle.centroid(['52203'], [4, 4]).numpy()
       array([[1.5, 1.5]], dtype=float32)
     """
-    runs, height, _ = boundaries.parse_sized(counts, size, name='rle.centroid')
-    found = boundaries.foreground(runs)
-    height = tf.cast(tf.maximum(height, 1), tf.int64)
+    masks = boundaries.read('rle.centroid', counts, size)
+    found = masks.found
+    height = tf.cast(tf.maximum(masks.height, 1), tf.int64)
 
     def sums_before(position):
         """Sums of x and of y over all pixels before `position`."""
@@ -125,9 +129,9 @@ def centroid(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 
     starts, ends = tf.cast(found.starts, tf.int64), tf.cast(found.ends, tf.int64)
     sums = tf.math.unsorted_segment_sum(
-        sums_before(ends) - sums_before(starts), found.rows, _num_masks(runs)
+        sums_before(ends) - sums_before(starts), found.rows, masks.number
     )
-    pixels = areas(found, _num_masks(runs))[:, tf.newaxis]
+    pixels = areas(found, masks.number)[:, tf.newaxis]
     return tf.cast(tf.cast(sums, tf.float64) / tf.cast(pixels, tf.float64), tf.float32)
 
 
@@ -153,7 +157,3 @@ def corners(
     box = tf.math.unsorted_segment_min(ends, found.rows, num_masks)
     box = tf.where(tf.equal(box[:, :1], tf.int32.max), [[0, 0, 1, 1]], box)
     return box[:, :2], -box[:, 2:]
-
-
-def _num_masks(runs: boundaries.Runs) -> tf.Tensor:
-    return tf.size(runs.row_splits) - 1

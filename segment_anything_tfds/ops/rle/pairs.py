@@ -18,6 +18,7 @@ from segment_anything_tfds.ops.rle.core import boundaries, number_line, ranges
 PORTION = 1 << 18  # runs walked together, so that their tensors take some 30 MB
 
 
+@boundaries.takes_masks
 def intersection_area(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Counts the pixels that every mask of `a` shares with every mask of `b`.
 
@@ -37,9 +38,10 @@ def intersection_area(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
       >>> rle.intersection_area(['52203'], ['52203', '`0'], [4, 4]).numpy()
       array([[4, 0]], dtype=int32)
     """
-    return _compare(a, b, size, 'rle.intersection_area')[0]
+    return compare('rle.intersection_area', a, b, size)[0]
 
 
+@boundaries.takes_masks
 def iou(
     a: tf.Tensor, b: tf.Tensor, size: tf.Tensor, *, crowd: tf.Tensor | None = None
 ) -> tf.Tensor:
@@ -67,7 +69,7 @@ def iou(
       >>> rle.iou(['52203'], ['52203', '`0'], [4, 4]).numpy()
       array([[1., 0.]], dtype=float32)
     """
-    common, areas_a, areas_b = _compare(a, b, size, 'rle.iou')
+    common, areas_a, areas_b = compare('rle.iou', a, b, size)
     # int64: the areas of two masks together can pass 2³¹
     areas_a, areas_b = tf.cast(areas_a, tf.int64), tf.cast(areas_b, tf.int64)
     common = tf.cast(common, tf.int64)
@@ -79,6 +81,7 @@ def iou(
     return tf.cast(ratio, tf.float32)
 
 
+@boundaries.takes_masks
 def nms(
     counts: tf.Tensor,
     scores: tf.Tensor,
@@ -114,10 +117,10 @@ def nms(
     threshold = validate.between('rle.nms', 'threshold', threshold, 0, 1)
     if max_masks is not None:
         max_masks = validate.positive_int('rle.nms', 'max_masks', max_masks)
-    counts = validate.vector(counts, tf.string, argument='counts', name='rle.nms')
-    num_masks = tf.size(counts)
+    masks = boundaries.read('rle.nms', counts, size)
+    num_masks = masks.number
     scores = _checked_scores(scores, num_masks)
-    common, areas, _ = _compare(counts, counts, size, 'rle.nms')
+    common, areas, _ = compare('rle.nms', masks, masks, size)
     common, areas = tf.cast(common, tf.float64), tf.cast(areas, tf.float64)
     overlaps = tf.math.divide_no_nan(common, areas[:, tf.newaxis] + areas - common)
     return tf.image.non_max_suppression_overlaps(
@@ -142,19 +145,19 @@ def _checked_scores(scores: tf.Tensor, num_masks: tf.Tensor) -> tf.Tensor:
     def without_rank():
         return tf.strings.format(
             'expected `scores` that are numbers; got NaN at index {}. Leave such masks out first.',
-            [tf.where(is_nan)[0, 0]],
+            [validate.first_true(is_nan)],
         )
 
     checks = [
         (tf.equal(num_masks, num_scores), wrong_number),
         (~tf.reduce_any(is_nan), without_rank),
     ]
-    with tf.control_dependencies(validate.first_fault(checks, name='rle.nms')):
+    with tf.control_dependencies(validate.first_fault('rle.nms', checks)):
         return tf.maximum(scores, scores.dtype.min)
 
 
 def _checked_crowd(crowd: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
-    crowd = validate.vector(crowd, tf.bool, argument='crowd', name='rle.iou')
+    crowd = validate.vector('rle.iou', 'crowd', crowd, tf.bool)
     got = tf.size(crowd)
 
     def describe():
@@ -165,31 +168,32 @@ def _checked_crowd(crowd: tf.Tensor, expected: tf.Tensor) -> tf.Tensor:
         )
 
     check = (tf.equal(got, expected), describe)
-    with tf.control_dependencies(validate.first_fault([check], name='rle.iou')):
+    with tf.control_dependencies(validate.first_fault('rle.iou', [check])):
         return tf.identity(crowd)
 
 
-def _compare(a, b, size, name):
-    """Returns int32 [N, M] common pixels, and areas [N] and [M]."""
-    runs_a, height, width = boundaries.parse_sized(a, size, name=name)
-    found_a, num_a = boundaries.foreground(runs_a), tf.size(runs_a.row_splits) - 1
-    areas_a = measure.areas(found_a, num_a)
-    if a is b:
-        line = number_line.lay_out(found_a, num_a, height, width)
-        upper = _intersections(line, num_a, num_a, height, symmetric=True)
-        common = tf.linalg.set_diag(upper + tf.transpose(upper), areas_a)
-        return common, areas_a, areas_a
-    runs_b, height_b, width_b = boundaries.parse_sized(b, size, name=name)
-    height, width = tf.maximum(height, height_b), tf.maximum(width, width_b)
-    found_b, num_b = boundaries.foreground(runs_b), tf.size(runs_b.row_splits) - 1
+def compare(
+    where: str,
+    a: tf.Tensor | boundaries.Masks,
+    b: tf.Tensor | boundaries.Masks,
+    size: tf.Tensor | None,
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Returns int32 [N, M] common pixels, and areas [N] and [M]; `where` is named in errors."""
+    one, two = boundaries.read_two(where, a, b, size)
+    areas = measure.areas(one.found, one.number)
+    if one is two:
+        line = number_line.lay_out(one.found, one.number, one.height, one.width)
+        upper = _intersections(line, one.number, one.number, one.height, symmetric=True)
+        return tf.linalg.set_diag(upper + tf.transpose(upper), areas), areas, areas
+    height, width = tf.maximum(one.height, two.height), tf.maximum(one.width, two.width)
     both = boundaries.ForegroundRuns(
-        tf.concat([found_a.rows, found_b.rows + num_a], 0),
-        tf.concat([found_a.starts, found_b.starts], 0),
-        tf.concat([found_a.ends, found_b.ends], 0),
+        tf.concat([one.found.rows, two.found.rows + one.number], 0),
+        tf.concat([one.found.starts, two.found.starts], 0),
+        tf.concat([one.found.ends, two.found.ends], 0),
     )
-    line = number_line.lay_out(both, num_a + num_b, height, width)
-    common = _intersections(line, num_a, num_b, height)
-    return common, areas_a, measure.areas(found_b, num_b)
+    line = number_line.lay_out(both, one.number + two.number, height, width)
+    common = _intersections(line, one.number, two.number, height)
+    return common, areas, measure.areas(two.found, two.number)
 
 
 def _intersections(line: number_line.Line, num_a, num_b, height, *, symmetric=False) -> tf.Tensor:

@@ -11,6 +11,7 @@ LABELS = ('foreground', 'background', 'boundary-far')
 RESOLUTION = 64  # columns and rows looked at for the point farthest from the boundary
 
 
+@boundaries.takes_masks
 def sample_points(
     counts: tf.Tensor,
     size: tf.Tensor,
@@ -63,14 +64,13 @@ def sample_points(
     num_points = validate.positive_int(name, 'num_points', num_points)
     validate.choice(name, 'label', label, LABELS)
     seed = validate.seed(name, seed)
-    runs, height, width = boundaries.parse_sized(counts, size, name=name)
-    num_masks = tf.size(runs.row_splits) - 1
-    line = number_line.lay_out(boundaries.foreground(runs), num_masks, height, width)
+    masks = boundaries.read(name, counts, size)
+    line = number_line.lay_out(masks.found, masks.number, masks.height, masks.width)
     bits = tf.random.stateless_uniform(
-        [num_masks, num_points], seed, minval=None, maxval=None, dtype=tf.int64, alg='philox'
+        [masks.number, num_points], seed, minval=None, maxval=None, dtype=tf.int64, alg='philox'
     )
     bits &= tf.int64.max  # 63 bits: the modulus below is uniform to 2⁻³²
-    height = tf.cast(tf.maximum(height, 1), tf.int64)
+    height = tf.cast(tf.maximum(masks.height, 1), tf.int64)
     if label == 'boundary-far':
         position, found = _farthest(line, bits, height)
     else:

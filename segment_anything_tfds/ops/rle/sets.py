@@ -15,6 +15,7 @@ from segment_anything_tfds.ops.rle import encoding
 from segment_anything_tfds.ops.rle.core import boundaries, ranges
 
 
+@boundaries.takes_masks
 def union(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Returns the pixels that are in either mask, mask by mask.
 
@@ -35,42 +36,68 @@ def union(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
       >>> rle.union(['52203'], ['01400000'], [4, 4]).numpy()
       array([b'0141N02O'], dtype=object)
     """
-    return _combine(a, b, size, tf.logical_or, 'rle.union')
+    return _combine('rle.union', a, b, size, tf.logical_or)
 
 
+@boundaries.takes_masks
 def intersection(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Returns the pixels that are in both masks, mask by mask.
 
-    Args, Returns, Raises: as `rle.union`.
+    Args:
+      a: string [N], compressed COCO RLE; or [1], taken with every mask of `b`.
+      b: string [N], likewise.
+      size: integer [2], [height, width] of all masks, in pixels.
+
+    Returns:
+      string [N], compressed COCO RLE. Zero masks give [0].
+
+    Raises:
+      ValueError: wrong dtypes or static shapes.
+      tf.errors.InvalidArgumentError: a malformed string, a size that it does not fill, or `a` and
+        `b` of different lengths, neither of them 1.
 
     Example:
       >>> rle.intersection(['52203'], ['52203'], [4, 4]).numpy()
       array([b'52203'], dtype=object)
     """
-    return _combine(a, b, size, tf.logical_and, 'rle.intersection')
+    return _combine('rle.intersection', a, b, size, tf.logical_and)
 
 
+@boundaries.takes_masks
 def difference(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Returns the pixels of `a` that are not in `b`, mask by mask.
 
-    Args, Returns, Raises: as `rle.union`.
+    Args:
+      a: string [N], compressed COCO RLE; or [1], taken with every mask of `b`.
+      b: string [N], likewise.
+      size: integer [2], [height, width] of all masks, in pixels.
+
+    Returns:
+      string [N], compressed COCO RLE. Zero masks give [0].
+
+    Raises:
+      ValueError: wrong dtypes or static shapes.
+      tf.errors.InvalidArgumentError: a malformed string, a size that it does not fill, or `a` and
+        `b` of different lengths, neither of them 1.
 
     Example:
       >>> rle.difference(['52203'], ['52203'], [4, 4]).numpy()
       array([b'`0'], dtype=object)
     """
-    return _combine(a, b, size, lambda x, y: x & ~y, 'rle.difference')
+    return _combine('rle.difference', a, b, size, lambda x, y: x & ~y)
 
 
-def _combine(a, b, size, operation: Callable, name: str) -> tf.Tensor:
-    a, b, num_masks = _paired(a, b, name)
-    runs_a, height, width = boundaries.parse_sized(a, size, name=name)
-    runs_b, _, _ = boundaries.parse_sized(b, size, name=name)
+def _combine(
+    where: str, a: tf.Tensor, b: tf.Tensor, size: tf.Tensor, operation: Callable
+) -> tf.Tensor:
+    a, b = boundaries.read_two(where, a, b, size)
+    num_masks = _paired_number(where, a.number, b.number)
+    height, width = tf.maximum(a.height, b.height), tf.maximum(a.width, b.width)
     # one position more for each mask keeps the end of one apart from the start of the next
     stride = tf.cast(height, tf.int64) * tf.cast(width, tf.int64) + 1
     keys, in_a, in_b = _merge(
-        _boundaries(boundaries.foreground(runs_a), stride),
-        _boundaries(boundaries.foreground(runs_b), stride),
+        _boundaries(_repeated(a, num_masks), stride),
+        _boundaries(_repeated(b, num_masks), stride),
     )
     inside = operation(in_a, in_b)
     last = tf.concat([keys[1:] != keys[:-1], tf.ones_like(keys[:1], tf.bool)], 0)
@@ -83,11 +110,8 @@ def _combine(a, b, size, operation: Callable, name: str) -> tf.Tensor:
     return encoding.foreground(found, num_masks, height, width)
 
 
-def _paired(a, b, name):
-    """Returns `a` and `b` as [N], one of them repeated where it is alone, and N."""
-    a = validate.vector(a, tf.string, argument='a', name=name)
-    b = validate.vector(b, tf.string, argument='b', name=name)
-    num_a, num_b = tf.size(a), tf.size(b)
+def _paired_number(where: str, num_a: tf.Tensor, num_b: tf.Tensor) -> tf.Tensor:
+    """Returns int32 scalar N, of which one of the two may be 1 instead."""
 
     def describe():
         return tf.strings.format(
@@ -96,9 +120,16 @@ def _paired(a, b, name):
         )
 
     check = (tf.equal(num_a, num_b) | tf.equal(num_a, 1) | tf.equal(num_b, 1), describe)
-    with tf.control_dependencies(validate.first_fault([check], name=name)):
-        num_masks = tf.where(tf.equal(num_a, 1), num_b, num_a)
-    return tf.broadcast_to(a, [num_masks]), tf.broadcast_to(b, [num_masks]), num_masks
+    with tf.control_dependencies(validate.first_fault(where, [check])):
+        return tf.where(tf.equal(num_a, 1), num_b, num_a)
+
+
+def _repeated(masks: boundaries.Masks, num_masks: tf.Tensor) -> boundaries.ForegroundRuns:
+    """The runs of N masks; those of one mask alone are repeated for each of N."""
+    copies = tf.where(tf.equal(masks.number, 1), num_masks, 1)[tf.newaxis]
+    rows, starts, ends = (tf.tile(part, copies) for part in masks.found)
+    copy = tf.repeat(tf.range(copies[0]), tf.size(masks.found.rows))
+    return boundaries.ForegroundRuns(rows + copy, starts, ends)
 
 
 def _boundaries(found: boundaries.ForegroundRuns, stride: tf.Tensor) -> tf.Tensor:

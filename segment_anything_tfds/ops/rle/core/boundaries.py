@@ -1,18 +1,25 @@
-"""From `counts` strings to checked run boundaries: the ground of every operation in `rle`.
+"""Run boundaries of masks, which every operation in `rle` works on, read once a call.
 
 A mask of height H and width W is a list of run lengths in column-major order, zeros first. Inside
 one mask a pixel has the position `x * H + y`, which fits an int32 because a mask has at most
-`MAX_PIXELS` pixels; so do the boundaries between runs. Nothing here is larger than the strings.
+`MAX_PIXELS` pixels; so do the boundaries between runs. Nothing here is larger than the strings:
+
+    masks       '52203' and '`0' of 4 x 4: a square of 2 x 2 pixels, and an empty mask
+    lengths     5 2 2 2 5 | 16        index   0 1 2 3 4 | 0     row_splits   0 5 6
+    ends        5 7 9 11 16 | 16      foreground runs: rows 0 0, starts 5 9, ends 7 11
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import tensorflow as tf
 
 from segment_anything_tfds.ops import validate
-from segment_anything_tfds.ops.rle.core import counts_text, ranges
+from segment_anything_tfds.ops.rle.core import parsing, ranges
 
 MAX_PIXELS = validate.MAX_PIXELS
 
@@ -72,21 +79,6 @@ def select(found: ForegroundRuns, wanted: tf.Tensor) -> ForegroundRuns:
     return ForegroundRuns(*(tf.gather(part, kept) for part in found))
 
 
-class Masks(NamedTuple):
-    """Masks that were read, in the place of their `counts`: several operations, one reading.
-
-    Attributes:
-      runs: the runs of N masks.
-      height, width: int32 scalars, pixels.
-      shape: static shape of the `counts`.
-    """
-
-    runs: Runs
-    height: tf.Tensor
-    width: tf.Tensor
-    shape: tf.TensorShape
-
-
 class Pieces(NamedTuple):
     """Foreground runs cut at the ends of columns, in order.
 
@@ -111,155 +103,110 @@ def cut(found: ForegroundRuns, height: tf.Tensor) -> Pieces:
     return Pieces(tf.gather(found.rows, owners), columns, tops, bottoms)
 
 
-def parse(counts: tf.Tensor, *, name: str) -> Runs:
-    """Reads and checks `counts`.
+class Masks(NamedTuple):
+    """Masks that were read, in the place of `counts` and `size`: several operations, one reading.
 
-    Args:
-      counts: string [N], compressed COCO RLE.
-      name: the public function to name in errors, such as `rle.decode`.
-
-    Raises:
-      ValueError: `counts` is not a vector of strings.
-      tf.errors.InvalidArgumentError: a string is malformed, or its runs are negative or pass
-        `MAX_PIXELS`; names the mask.
+    Attributes:
+      runs: all runs of N masks.
+      found: those of them that draw something.
+      height, width: int32 scalars, pixels; both 0 if there are neither masks nor sizes.
+      shape: static shape of the `counts`.
     """
-    counts = validate.vector(counts, tf.string, argument='counts', name=name)
-    text = counts_text.join(counts, name)
-    stops = tf.where(text.characters < 32)[:, 0]
-    digits = tf.cast(stops - tf.concat([[-1], stops[:-1]], 0), tf.int32)
-    row_splits = ranges.rank(stops, text.splits, side='left')
-    index = ranges.index_in_row(ranges.row_sizes(row_splits))
-    lengths = _undo_deltas(counts_text.numbers(text.characters, digits), index, row_splits)
-    ends = _cumulative_in_row(lengths, row_splits)
-    checks = _parse_checks(text, digits, lengths, ends, row_splits)
-    with tf.control_dependencies(validate.first_fault(checks, name=name)):
-        return Runs(
-            tf.cast(lengths, tf.int32), index, tf.cast(ends, tf.int32), tf.identity(row_splits)
-        )
+
+    runs: Runs
+    found: ForegroundRuns
+    height: tf.Tensor
+    width: tf.Tensor
+    shape: tf.TensorShape
+
+    @property
+    def number(self) -> tf.Tensor:
+        """int32 scalar N."""
+        return tf.size(self.runs.row_splits) - 1
 
 
-def parse_sized(
-    counts: tf.Tensor, size: tf.Tensor, *, name: str
-) -> tuple[Runs, tf.Tensor, tf.Tensor]:
-    """Reads `counts`, whose runs must fill masks of `size`.
+def read(where: str, counts: tf.Tensor | Masks, size: tf.Tensor | None) -> Masks:
+    """Reads and checks masks; what was read already is returned as it is.
 
     Args:
-      counts: string [N]; or `Masks`, which were checked.
+      where: the public function to name in errors, such as `rle.decode`.
+      counts: string [N], compressed COCO RLE; or `Masks`.
       size: integer [2] or [N, 2]: height and width, the same for all masks.
-      name: the public function to name in errors.
-
-    Returns:
-      The runs, and height and width as int32 scalars; both 0 if there are neither masks nor sizes.
 
     Raises:
-      ValueError, tf.errors.InvalidArgumentError: as `parse` and `validate.one_size`, and where the
-        runs of a mask do not sum to height × width.
+      ValueError: `counts` is not a vector of strings, or `size` not of integers [2] or [N, 2].
+      tf.errors.InvalidArgumentError: a string is malformed, its runs are negative or do not sum to
+        height x width, or sizes are out of range or differ; names the mask.
     """
     if isinstance(counts, Masks):
-        return counts.runs, counts.height, counts.width
-    counts = validate.vector(counts, tf.string, argument='counts', name=name)
-    height, width = validate.one_size(size, tf.shape(counts)[0], name=name)
-    runs = parse(counts, name=name)
-    pixels = tf.cast(height, tf.int64) * tf.cast(width, tf.int64)
-    sums = tf.cast(row_ends(runs), tf.int64)
+        return counts
+    counts = validate.vector(where, 'counts', counts, tf.string)
+    height, width, checks = validate.one_size(where, size, tf.size(counts))
+    runs = Runs(*parsing.parse(where, counts, (height, width), checks))
+    with tf.control_dependencies([runs.row_splits]):
+        height, width = tf.cast(height, tf.int32), tf.cast(width, tf.int32)
+    return Masks(runs, foreground(runs), height, width, counts.shape)
+
+
+def takes_masks(function: Callable) -> Callable:
+    """Lets one argument stand for the two that are called `counts` and `size`.
+
+    That is a dict with these keys, as the dataset's `segmentation` is, or `Masks`. `f(counts, size,
+    x)` may then be called as `f(segmentation, x)`; where two lots of masks come before `size`, as
+    in `iou(a, b, size)`, both may be such. AutoGraph leaves the function alone: there is nothing to
+    convert, and looking for it takes longer than all else in a trace.
+    """
+    signature = inspect.signature(function)
+    place = list(signature.parameters).index('size')
+    _, _, module = function.__module__.partition('.ops.')
+    where = f'{module.partition(".")[0]}.{function.__name__}'
+
+    @tf.autograph.experimental.do_not_convert
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        given, were_read = list(args), {}
+        for index, value in enumerate(given[:place]):
+            if isinstance(value, Mapping):
+                if id(value) not in were_read:
+                    were_read[id(value)] = _read_segmentation(where, value)
+                given[index] = were_read[id(value)]
+        if any(isinstance(value, Masks) for value in given[:place]):
+            try:
+                signature.bind(*given, **kwargs)
+            except TypeError:
+                given.insert(place, None)
+        return function(*given, **kwargs)
+
+    return call
+
+
+def _read_segmentation(where: str, segmentation: Mapping[str, tf.Tensor]) -> Masks:
+    if not {'counts', 'size'} <= segmentation.keys():
+        raise ValueError(
+            f'{where}: expected a dict with `counts` and `size`; got keys {sorted(segmentation)}. '
+            "Pass example['annotations']['segmentation']."
+        )
+    return read(where, segmentation['counts'], segmentation['size'])
+
+
+def read_two(
+    where: str, a: tf.Tensor | Masks, b: tf.Tensor | Masks, size: tf.Tensor | None
+) -> tuple[Masks, Masks]:
+    """Reads two lots of masks of one size; `a is b` is read once."""
+    one = read(where, a, size)
+    if a is b:
+        return one, one
+    two = read(where, b, size)
+    if not (isinstance(a, Masks) or isinstance(b, Masks)):
+        return one, two
+    none = tf.equal(one.number, 0) | tf.equal(two.number, 0)
+    same = tf.equal(one.height, two.height) & tf.equal(one.width, two.width)
 
     def describe():
-        row = tf.where(tf.not_equal(sums, pixels))[0, 0]
         return tf.strings.format(
-            'expected `counts` to sum to height x width = {} x {} = {}; got a sum of {} at index '
-            '{}. Check that `size` is [height, width] of these masks.',
-            [height, width, pixels, sums[row], row],
+            'expected masks of one size; got {} x {} and {} x {}. Compare masks of one image.',
+            [one.height, one.width, two.height, two.width],
         )
 
-    check = (tf.reduce_all(tf.equal(sums, pixels)), describe)
-    with tf.control_dependencies(validate.first_fault([check], name=name)):
-        return Runs(*map(tf.identity, runs)), height, width
-
-
-def row_ends(runs: Runs) -> tf.Tensor:
-    """Returns int32 [N], the sum of the runs of each mask."""
-    last = runs.row_splits[1:] - 1
-    empty = tf.equal(runs.row_splits[1:], runs.row_splits[:-1])
-    ends = tf.gather(tf.concat([runs.ends, [0]], 0), tf.maximum(last, 0))
-    return tf.where(empty, 0, ends)
-
-
-def _undo_deltas(numbers: tf.Tensor, index: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:
-    """From the fourth run on, a number is the difference to the run two before it.
-
-    So each mask has its first run, and two chains that start at its second and third run: running
-    sums over every other number, less the sum before the chain's head.
-    """
-    total, sizes = tf.size(numbers), ranges.row_sizes(row_splits)
-    pairs = tf.reshape(tf.pad(numbers, [[2, 2 + total % 2]]), [-1, 2])
-    sums = tf.reshape(tf.cumsum(pairs), [-1])
-    before_second, before_third = (
-        ranges.repeat(tf.gather(sums, row_splits[:-1] + offset), sizes) for offset in (1, 2)
-    )
-    before = tf.where(tf.equal(index & 1, 0), before_third, before_second)
-    return tf.where(tf.equal(index, 0), numbers, sums[2 : total + 2] - before)
-
-
-def _cumulative_in_row(lengths: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:
-    limited = tf.clip_by_value(lengths, -MAX_PIXELS, MAX_PIXELS)  # for the sums not to overflow
-    sums = tf.cumsum(tf.pad(limited, [[1, 0]]))
-    before = tf.gather(sums, row_splits[:-1])
-    return sums[1:] - ranges.repeat(before, ranges.row_sizes(row_splits))
-
-
-def _parse_checks(text, digits, lengths, ends, row_splits):
-    last = tf.gather(tf.pad(text.characters, [[1, 0]]), text.splits[1:])
-    open_end = (text.splits[1:] > text.splits[:-1]) & (last >= 32)
-    most = tf.reduce_max(tf.concat([digits, [0]], 0))
-
-    def bad_character():
-        at = tf.where(text.characters >= 64)[0, 0]
-        row = tf.searchsorted(text.splits, [at], side='right')[0] - 1
-        start = tf.gather(text.splits, row)
-        return tf.strings.format(
-            'expected `counts` of characters 48..111; got character {} at index {}, position {}. '
-            'Pass compressed COCO RLE.',
-            [tf.cast(text.characters[at], tf.int32) + 48 & 255, row, at - start],
-        )
-
-    def inside_number():
-        row = tf.where(open_end)[0, 0]
-        return tf.strings.format(
-            'expected `counts` to end with a whole number; got character {} last at index {}. '
-            'The string is cut short.',
-            [tf.cast(last[row], tf.int32) + 48, row],
-        )
-
-    def long_number():
-        at = tf.where(digits > counts_text.MAX_DIGITS)[0, 0]
-        return tf.strings.format(
-            'expected `counts` of numbers of at most {} characters; got {} at index {}, run {}. '
-            'No mask is that large.',
-            [tf.constant(counts_text.MAX_DIGITS), digits[at], *_locate(row_splits, at)],
-        )
-
-    return [
-        (tf.reduce_all(text.characters < 64), bad_character),
-        (~tf.reduce_any(open_end), inside_number),
-        (most <= counts_text.MAX_DIGITS, long_number),
-        _run_check(lengths, ends, row_splits),
-    ]
-
-
-def _run_check(lengths, ends, row_splits):
-    good_run = (lengths >= 0) & (lengths <= MAX_PIXELS) & (ends <= MAX_PIXELS)
-
-    def bad_run():
-        at = tf.where(~good_run)[0, 0]
-        return tf.strings.format(
-            'expected `counts` of runs that are not negative and sum to at most {}; got a run of '
-            '{}, sum {}, at index {}, run {}. The string is damaged.',
-            [tf.constant(MAX_PIXELS), lengths[at], ends[at], *_locate(row_splits, at)],
-        )
-
-    return tf.reduce_all(good_run), bad_run
-
-
-def _locate(row_splits: tf.Tensor, at: tf.Tensor) -> list[tf.Tensor]:
-    row = tf.searchsorted(row_splits, [at], side='right')[0] - 1
-    return [row, at - tf.gather(row_splits, row)]
+    with tf.control_dependencies(validate.first_fault(where, [(none | same, describe)])):
+        return one, two._replace(found=ForegroundRuns(*map(tf.identity, two.found)))

@@ -41,11 +41,18 @@ def draw(found: boundaries.ForegroundRuns, grid: Grid, num_masks: tf.Tensor) -> 
     total = tf.reduce_prod(tf.cast(shape, tf.int64))
     changes = _horizontal_changes(found, grid)
     places = tf.reduce_sum(changes[:, 1] - changes[:, 0])
-    return tf.cond(
-        places * PIXELS_A_CHANGE <= total,
-        lambda: tf.reshape(_write(_spans(changes, grid, num_masks), total), shape),
-        lambda: _draw_columns(found, grid, num_masks),
-    )
+
+    # Strings are on the CPU, and so is what comes of them: a GPU's kernels for sparse matrices
+    # would copy the runs there and back.
+    def by_rows():
+        with tf.device('CPU:0'):
+            return tf.reshape(_write(_spans(changes, grid, num_masks), total), shape)
+
+    def by_columns():
+        with tf.device('CPU:0'):
+            return _draw_columns(found, grid, num_masks)
+
+    return tf.cond(places * PIXELS_A_CHANGE <= total, by_rows, by_columns)
 
 
 def _draw_columns(found: boundaries.ForegroundRuns, grid: Grid, num_masks: tf.Tensor) -> tf.Tensor:
@@ -76,8 +83,14 @@ def _column_of(grid: Grid) -> tuple[tf.Tensor, tf.Tensor]:
 def _horizontal_changes(found: boundaries.ForegroundRuns, grid: Grid) -> tf.Tensor:
     """Finds where a pixel differs from its left neighbour: int64 [C, 2], first and after the last.
 
-    Those places are the mask xor the mask shifted by a column, so the boundaries of both, in order.
-    The grid has one column more than the mask; columns count on from mask to mask.
+    Those places are the mask xor the mask moved by a column, so the boundaries of both, in order.
+    The grid has one column more than the mask; columns count on from mask to mask. For one mask of
+    height 2:
+
+        0 1 1    ones at [2, 3), [4, 6)     boundaries           2 3 4 6
+        0 0 1    moved by a column:         boundaries + 2           4 5 6 8
+                 both in order, in pairs:   [2, 3) [4, 4) [5, 6) [6, 8)
+                 so changes at: column 1 row 0, column 2 row 1, column 3 rows 0 and 1
     """
     height, columns = _extent(grid)
     base = tf.cast(found.rows, tf.int64) * (height * columns)
@@ -134,8 +147,15 @@ def _write(spans: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
 
     Four pixels are one number, several numbers a unit. A span from `a` to `b` is ones in all units
     from that of `a` to before that of `b`, less the pixels before `a` in its unit, plus the pixels
-    before `b` in its unit: right even within one unit, as numbers wrap. Where units fill the result
-    exactly, the slice at the end costs nothing.
+    before `b` in its unit: right even within one unit, as numbers wrap. With units of 4 pixels:
+
+        span [3, 9)             0001 1111 1000
+        ones in units 0 and 1   1111 1111 0000
+        less 1110 in unit 0     0001 1111 0000     3 pixels before 3
+        plus 1000 in unit 2     0001 1111 1000     1 pixel before 9
+
+    `scatter_nd` adds all of these up. Where units fill the result exactly, the slice at the end
+    costs nothing.
     """
     unit = _unit(total)
     num_units = tf.cast((total + unit - 1) // unit, tf.int32)
@@ -149,19 +169,8 @@ def _write(spans: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
     places = tf.concat([full, tf.minimum(tf.reshape(units, [-1]), num_units - 1)], 0)
     parts = tf.gather(tf.concat([-before, before], 0), tf.reshape(within, [-1]))
     values = tf.concat([tf.tile(before[size:], [tf.size(full), 1]), parts], 0)
-    zeros = tf.fill([num_units, size], _fresh_zero(places))
-    drawn = tf.raw_ops.InplaceAdd(x=_numbers(zeros), i=places, v=values)
+    drawn = tf.scatter_nd(places[:, tf.newaxis], values, tf.stack([num_units, size // 4]))
     return tf.reshape(tf.bitcast(drawn, tf.uint8), [-1])[:total]
-
-
-def _fresh_zero(data: tf.Tensor) -> tf.Tensor:
-    """A uint8 zero that no optimiser knows, and that no other call has.
-
-    `InplaceAdd` alters its first argument, which must thus be neither folded into a constant, which
-    lives on, nor shared with another call, whose `data` would have to be the same tensor.
-    """
-    zero = tf.raw_ops.PlaceholderWithDefault(input=tf.minimum(tf.size(data), 0), shape=[])
-    return tf.cast(zero, tf.uint8)
 
 
 def _numbers(pixels: tf.Tensor) -> tf.Tensor:

@@ -54,7 +54,9 @@ class View(NamedTuple):
     flip: tf.Tensor
 
 
-def limit_output(num_masks, target, itemsize: int, *, name: str) -> list[tf.Operation]:
+def limit_output(
+    where: str, num_masks: tf.Tensor, target: tf.Tensor, itemsize: int
+) -> list[tf.Operation]:
     """Checks that N × h × w values fit `MAX_OUTPUT`, and a mask and all columns `MAX_PIXELS`."""
     target = tf.cast(target, tf.int64)
     height, width = tf.unstack(tf.clip_by_value(target, 0, boundaries.MAX_PIXELS))
@@ -75,35 +77,42 @@ def limit_output(num_masks, target, itemsize: int, *, name: str) -> list[tf.Oper
             ],
         )
 
-    return validate.first_fault([(fits, describe)], name=name)
+    return validate.first_fault(where, [(fits, describe)])
 
 
-def make(size, target_size, window, placement, flip, *, name: str) -> View:
+def make(
+    where: str,
+    size: tf.Tensor,
+    target_size: tf.Tensor,
+    window: tf.Tensor | None,
+    placement: tf.Tensor | None,
+    flip: tf.Tensor | bool,
+) -> View:
     """Checks the arguments of `rle.decode_resized` and returns the view.
 
     Args:
+      where: the public function to name in errors.
       size: int32 [2], of the image.
       target_size: integer [2].
       window: integer or float [4], or None for the whole image.
       placement: integer [4], or None for the whole result.
       flip: bool scalar.
-      name: the public function to name in errors.
     """
-    target = validate.integers(target_size, argument='target_size', name=name)
-    validate.static_shape(target, [(2,)], argument='target_size', name=name, rule='[2]')
+    target = validate.integers(where, 'target_size', target_size)
+    validate.static_shape(where, 'target_size', target, [(2,)], '[2]')
     target = tf.ensure_shape(target, [2])
-    window = _window(size, window, name)
+    window = _window(where, size, window)
     if placement is None:
         placement = tf.concat([[0, 0], target], 0)
-    placement = validate.integers(placement, argument='placement', name=name)
-    validate.static_shape(placement, [(4,)], argument='placement', name=name, rule='[4]')
+    placement = validate.integers(where, 'placement', placement)
+    validate.static_shape(where, 'placement', placement, [(4,)], '[4]')
     placement = tf.ensure_shape(placement, [4])
     flip = tf.convert_to_tensor(flip)
     if not flip.dtype.is_bool:
-        raise ValueError(f'{name}: expected `flip` of bool; got {flip.dtype.name}. Cast it.')
-    validate.static_shape(flip, [()], argument='flip', name=name, rule='[]')
+        raise ValueError(f'{where}: expected `flip` of bool; got {flip.dtype.name}. Cast it.')
+    validate.static_shape(where, 'flip', flip, [()], '[]')
     checks = _checks_of(size, target, window, placement)
-    with tf.control_dependencies(validate.first_fault(checks, name=name)):
+    with tf.control_dependencies(validate.first_fault(where, checks)):
         placement, target = tf.cast(placement, tf.int32), tf.cast(target, tf.int32)
         window = tf.identity(window)
     y, x = (
@@ -113,16 +122,16 @@ def make(size, target_size, window, placement, flip, *, name: str) -> View:
     return View(y, x, flip)
 
 
-def _window(size, window, name: str) -> tf.Tensor:
+def _window(where: str, size: tf.Tensor, window: tf.Tensor | None) -> tf.Tensor:
     if window is None:
         return tf.concat([[0, 0], tf.cast(tf.maximum(size, 1), tf.int64)], 0)
     window = tf.convert_to_tensor(window)
     if not (window.dtype.is_integer or window.dtype.is_floating):
         raise ValueError(
-            f'{name}: expected `window` of numbers; got {window.dtype.name}. '
+            f'{where}: expected `window` of numbers; got {window.dtype.name}. '
             'Pass [y, x, height, width] in pixels.'
         )
-    validate.static_shape(window, [(4,)], argument='window', name=name, rule='[4]')
+    validate.static_shape(where, 'window', window, [(4,)], '[4]')
     window = tf.ensure_shape(window, [4])
     return tf.cast(window, tf.int64 if window.dtype.is_integer else tf.float64)
 

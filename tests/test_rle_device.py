@@ -1,5 +1,6 @@
 """Masks drawn from dense boundaries: plain, under XLA, and as a Keras layer on two backends."""
 
+import functools
 import importlib.util
 import os
 import pathlib
@@ -21,6 +22,11 @@ from segment_anything_tfds.ops import layers, rle
 MAX_RUNS = 170
 
 
+@rle_cases.compiled('s', 'z')
+def compiled_to_runs(counts, size):
+    return rle.to_runs(counts, size, MAX_RUNS)
+
+
 def nearest(masks, target_size):
     """uint8 [N, h, w], each pixel sampled at its centre."""
     rows, columns = (
@@ -40,8 +46,7 @@ def reference_runs(mask):
 @hypothesis.settings(deadline=None, max_examples=100)
 def test_drawn_masks_are_the_sampled_masks(masks, target_size):
     counts, size = rle_cases.as_tensors(masks)
-    runs = rle.to_runs(tf.constant(counts, tf.string), size, MAX_RUNS)
-    got = rle.decode_runs(runs, size, target_size)
+    got = rle.decode_runs(compiled_to_runs(counts, size), size, target_size)
     assert got.dtype == tf.uint8
     np.testing.assert_array_equal(got, nearest(masks, target_size))
 
@@ -50,7 +55,7 @@ def test_drawn_masks_are_the_sampled_masks(masks, target_size):
 @hypothesis.settings(deadline=None, max_examples=50)
 def test_runs_are_the_places_where_masks_change(masks):
     counts, size = rle_cases.as_tensors(masks)
-    got = rle.to_runs(tf.constant(counts, tf.string), size, MAX_RUNS)
+    got = compiled_to_runs(counts, size)
     assert got.dtype == tf.int32 and got.shape == (len(masks), MAX_RUNS)
     # a mask that starts in its first pixel has a boundary at 0; nothing else differs
     np.testing.assert_array_equal(
@@ -66,18 +71,23 @@ def test_empty_runs_draw_nothing():
     np.testing.assert_array_equal(drawn[0], expected.reshape(4, 4).T)
 
 
+@functools.cache
+def by_xla(target_size):
+    return tf.function(
+        lambda runs, size: rle.decode_runs(runs, size, target_size),
+        jit_compile=True,
+        input_signature=[tf.TensorSpec([3, MAX_RUNS], tf.int32), tf.TensorSpec([2], tf.int64)],
+    )
+
+
 @pytest.mark.parametrize('size', [(50, 40), (7, 90), (1, 12), (33, 1)])
 @pytest.mark.parametrize('target_size', [(16, 16), (64, 3), (50, 40)])
 def test_xla_draws_the_same_with_sizes_known_at_run_time(size, target_size):
     masks = rle_cases.blobs(3, size)
     counts, size = rle_cases.as_tensors(masks)
     runs = rle.to_runs(counts, size, MAX_RUNS)
-    draw = tf.function(
-        lambda runs, size: rle.decode_runs(runs, size, target_size),
-        jit_compile=True,
-        input_signature=[tf.TensorSpec([3, MAX_RUNS], tf.int32), tf.TensorSpec([2], tf.int64)],
-    )
-    np.testing.assert_array_equal(draw(runs, size.astype(np.int64)), nearest(masks, target_size))
+    drawn = by_xla(target_size)(runs, size.astype(np.int64))
+    np.testing.assert_array_equal(drawn, nearest(masks, target_size))
 
 
 def batch():
@@ -112,20 +122,26 @@ def test_real_masks(shared_data):
         )
 
 
-@pytest.mark.parametrize('num_masks', [0, 3])
+to_runs = functools.partial(rle.to_runs, max_runs=MAX_RUNS)
+
+
+def decode_runs(runs, size):
+    runs, size = tf.ensure_shape(runs, [None, None]), tf.ensure_shape(size, [2])
+    return rle.decode_runs(runs, size, (8, 9))
+
+
+@pytest.mark.parametrize('num_masks', [3, 0])
 def test_every_mode(num_masks):
     masks = rle_cases.blobs(num_masks, (20, 30))
     counts, size = rle_cases.as_tensors(masks)
     runs = harness.check(
-        lambda c, s: rle.to_runs(c, s, MAX_RUNS),
+        to_runs,
         [counts, size],
         dtype=tf.int32,
         shape=[None, MAX_RUNS],
     )[0]
     harness.check(
-        lambda r, s: rle.decode_runs(
-            tf.ensure_shape(r, [None, None]), tf.ensure_shape(s, [2]), (8, 9)
-        ),
+        decode_runs,
         [runs, size],
         nearest(masks, (8, 9)),
         dtype=tf.uint8,
@@ -222,6 +238,27 @@ def test_static_faults(call, message):
         call()
 
 
+LIMIT = 2**31 // 8193**2 + 1  # masks of 8192 x 8192: 32 are too many
+
+
+def test_more_cells_than_int32_counts():
+    """Refused before anything is allocated, while tracing where the number of masks is known."""
+    many = np.tile(np.int32([[0, 16]]), [LIMIT, 1])
+    message = r'expected fewer than 2³¹ cells, .*; got 32 masks of 8192 × 8192'
+    with pytest.raises(ValueError, match=r'rle\.decode_runs: ' + message):
+        rle.decode_runs(many, [4, 4], (8192, 8192))
+    with pytest.raises(ValueError, match=r'layers\.DecodeRuns: ' + message):
+        layers.DecodeRuns((8192, 8192))(many, np.int32([4, 4]))
+    with pytest.raises(ValueError, match=r'rle\.decode_runs: ' + message):
+        tf.function(lambda: rle.decode_runs(many, [4, 4], (8192, 8192)), jit_compile=True)()
+    traced = tf.function(
+        lambda runs: rle.decode_runs(runs, [4, 4], (8192, 8192)),
+        input_signature=[tf.TensorSpec([None, 2], tf.int32)],
+    )
+    with pytest.raises(tf.errors.InvalidArgumentError, match=r'rle\.decode_runs: ' + message):
+        traced(many)
+
+
 def test_layer_in_a_model_that_is_saved_and_compiled(tmp_path):
     runs, sizes, drawn = batch()
     inputs = [keras.Input([4, MAX_RUNS], dtype='int32'), keras.Input([2], dtype='int32')]
@@ -250,6 +287,12 @@ compiled = jax.jit(lambda runs, sizes: draw(runs, sizes))(given['runs'], given['
 for got in (plain, compiled):
     assert isinstance(got, jax.Array) and got.dtype == np.float32
     np.testing.assert_array_equal(np.asarray(got), given['drawn'])
+try:
+    layers.DecodeRuns((8192, 8192))(np.zeros([32, 2], np.int32), np.int32([4, 4]))
+except ValueError as error:
+    assert 'fewer than 2³¹ cells' in str(error), error
+else:
+    raise AssertionError('32 masks of 8192 x 8192 pass int32')
 """
 
 

@@ -27,7 +27,7 @@ class DecodeRuns(keras.layers.Layer):
 
     Raises:
       ValueError: a `target_size` that is not two ints from 1 to 8,192, `runs` that are not int32,
-        or a `size` whose shape does not fit.
+        a `size` whose shape does not fit, or masks of 2³¹ cells or more, as `rle.decode_runs`.
 
     Example:
       >>> draw = layers.DecodeRuns((2, 2))
@@ -43,6 +43,7 @@ class DecodeRuns(keras.layers.Layer):
 
     def call(self, runs, size):
         device.check_runs('layers.DecodeRuns', _Described(runs), _Described(size))
+        runs = device.check_cells('layers.DecodeRuns', runs, self.target_size)
         size = keras.ops.cast(size, 'int32')
         return device.draw(keras.ops, runs, size, self.target_size, self.compute_dtype)
 

@@ -7,6 +7,7 @@ train step.
 
 from __future__ import annotations
 
+import math
 import types
 
 import tensorflow as tf
@@ -16,6 +17,7 @@ from segment_anything_tfds.ops.rle.core import boundaries
 
 MAX_SIDE = 2**16 - 1  # of a mask: with MAX_TARGET, row arithmetic fits int32
 MAX_TARGET = 2**13  # of a side of the target
+MAX_CELLS = 2**31 - 1  # of all masks together, each with a row and a column more than the target
 
 
 @boundaries.takes_masks
@@ -85,7 +87,9 @@ def decode_runs(runs: tf.Tensor, size: tf.Tensor, target_size: tuple[int, int]) 
 
     Raises:
       ValueError: a `target_size` that is not two ints from 1 to 8,192, `runs` that are not int32 or
-        without a dimension, or a `size` whose shape does not fit.
+        without a dimension, a `size` whose shape does not fit, or masks of 2³¹ cells or more:
+        number × (h + 1) × (w + 1), such as 2,044 masks of 1024 × 1024.
+      tf.errors.InvalidArgumentError: as many masks, where their number is not known while tracing.
 
     Example:
       >>> runs = rle.to_runs(['52203'], [4, 4], 6)
@@ -96,6 +100,7 @@ def decode_runs(runs: tf.Tensor, size: tf.Tensor, target_size: tuple[int, int]) 
     target_size = check_target_size(name, target_size)
     runs, size = tf.convert_to_tensor(runs), tf.convert_to_tensor(size)
     check_runs(name, runs, size)
+    runs = check_cells(name, runs, target_size)
     return draw(_TENSORFLOW, runs, tf.cast(size, tf.int32), target_size)
 
 
@@ -125,6 +130,33 @@ def check_runs(name: str, runs, size) -> None:
             f'`runs`; got {size_dtype.name} {size_shape} for `runs` {runs_shape}. '
             'Pass [height, width].'
         )
+
+
+def check_cells(where: str, runs, target_size: tuple[int, int]):
+    """Returns `runs`, checked to be few enough for cells to be counted in int32.
+
+    `ValueError` where the number of masks is known; where it is not, which only TensorFlow has,
+    the check is made when the graph runs.
+    """
+    cells = (target_size[0] + 1) * (target_size[1] + 1)
+    leading = tuple(runs.shape)[:-1]
+
+    def text(number) -> str:
+        return (
+            f'expected fewer than 2³¹ cells, masks × (height + 1) × (width + 1); got {number} masks'
+            f' of {target_size[0]} × {target_size[1]}. Draw fewer masks at a time, or smaller.'
+        )
+
+    if None not in leading:
+        if math.prod(leading) * cells > MAX_CELLS:
+            raise ValueError(f'{where}: {text(math.prod(leading))}')
+        return runs
+    if not tf.is_tensor(runs):
+        return runs
+    number = tf.reduce_prod(tf.shape(runs, tf.int64)[:-1])
+    check = (number * cells <= MAX_CELLS, lambda: tf.strings.format(text('{}'), [number]))
+    with tf.control_dependencies(validate.first_fault(where, [check])):
+        return tf.identity(runs)
 
 
 def draw(xp, runs, size, target_size: tuple[int, int], dtype: str = 'uint8'):

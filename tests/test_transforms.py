@@ -1,16 +1,20 @@
 """One geometry for image, masks, boxes and points, against plain NumPy on full masks."""
 
+import doctest
 import io
+import pathlib
+import tarfile
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
 
-from segment_anything_tfds.ops import rle, transforms
+from segment_anything_tfds.ops import geometries, image, rle, transforms
 
 CANVAS = 96
 FILL = (124, 116, 104)
+REPO = pathlib.Path(__file__).resolve().parent.parent
 
 
 def _blobs(rng, size, count=6):
@@ -132,17 +136,58 @@ def test_image_lies_under_its_masks(seed, reduced):
     assert np.abs(got - whole).mean() < 0.6 * shift
 
 
-def test_reduced_decoding_happens_and_full_decoding_is_exact():
-    rng = np.random.default_rng(0)
-    content, _ = _jpeg((400, 600), rng)
+def test_reduced_decoding_happens():
+    content, _ = _jpeg((400, 600), np.random.default_rng(0))
     geometry = transforms.fit([400, 600], [150, 150])
-    half = tf.io.decode_jpeg(content, channels=3, ratio=4)
-    expected = tf.image.resize(half, [100, 150]).numpy()
+    quarter = tf.io.decode_jpeg(content, channels=3, ratio=4, dct_method='INTEGER_ACCURATE')
+    expected = tf.image.resize(quarter, [100, 150]).numpy()
     got = transforms.decode_image(tf.constant(content), geometry, fill=FILL).numpy()
     np.testing.assert_array_equal(got[:100], np.uint8(expected + 0.5))
-    full = transforms.decode_image(tf.constant(content), geometry, fill=FILL, reduced=False)
-    expected = tf.image.resize(tf.io.decode_jpeg(content, channels=3), [100, 150]).numpy()
-    np.testing.assert_array_equal(full.numpy()[:100], np.uint8(expected + 0.5))
+
+
+@pytest.fixture(scope='module')
+def painted():
+    """A JPEG of 600 × 900 with fine texture, and its pixels as PIL decodes them."""
+    with tarfile.open(REPO / 'dummy_data' / 'sa_000000.tar') as tar:
+        name = next(name for name in sorted(tar.getnames()) if name.endswith('.jpg'))
+        content = tar.extractfile(name).read()
+    picture = Image.open(io.BytesIO(content))
+    assert picture.size == (900, 600)
+    return content, picture
+
+
+def test_jpegs_are_decoded_as_pil_does(painted):
+    content, picture = painted
+    geometry = transforms.fit([600, 900], [900, 900])  # not scaled
+    for reduced in (False, True):
+        drawn = transforms.decode_image(content, geometry, fill=FILL, reduced=reduced)
+        np.testing.assert_array_equal(drawn[:600], np.asarray(picture))
+    corner = geometry._replace(window=tf.constant([8, 16, 304, 400]), size=tf.constant([304, 400]))
+    drawn = transforms.decode_image(content, corner, fill=FILL, reduced=False)
+    crop = picture.crop((16, 8, 416, 312))
+    np.testing.assert_array_equal(drawn[:304, :400], np.asarray(crop))
+
+
+@pytest.mark.parametrize(('side', 'flip'), [(512, False), (128, True), (1100, False)])
+def test_images_are_scaled_as_pil_scales_them(painted, side, flip):
+    """SAM's `ResizeLongestSide` is PIL's bilinear resize: to one grey level, at 50 dB or more."""
+    content, picture = painted
+    geometry = transforms.fit([600, 900], [side, side])._replace(flip=tf.constant(flip))
+    rows, columns = geometry.size.numpy()
+    expected = np.asarray(picture.resize((columns, rows), Image.Resampling.BILINEAR), float)
+    expected = expected[:, ::-1] if flip else expected
+    exact = transforms.decode_image(content, geometry, fill=FILL, reduced=False)
+    decoded = transforms.apply_to_image(np.asarray(picture), geometry, fill=FILL)
+    for drawn in (exact, decoded):
+        difference = drawn.numpy()[:rows, :columns] - expected
+        assert np.abs(difference).max() <= 1
+        assert _decibels(difference) > 50
+    reduced = transforms.decode_image(content, geometry, fill=FILL)
+    assert _decibels(reduced.numpy()[:rows, :columns] - expected) > 30
+
+
+def _decibels(difference):
+    return 20 * np.log10(255 / np.sqrt(np.mean(np.square(difference))))
 
 
 @pytest.mark.parametrize('size', [(1500, 2250), (2250, 1500), (1501, 1999), (683, 1024)])
@@ -201,3 +246,9 @@ def test_graph_equals_eager_and_seeds_decide():
 def test_wrong_arguments_are_refused(call, match):
     with pytest.raises(ValueError, match=match):
         call()
+
+
+@pytest.mark.parametrize('module', [geometries, image, transforms], ids=lambda m: m.__name__)
+def test_examples_in_the_documentation(module):
+    found = doctest.testmod(module, extraglobs={'rle': rle, 'transforms': transforms, 'tf': tf})
+    assert found.attempted and not found.failed

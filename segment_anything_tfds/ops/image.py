@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import tensorflow as tf
 
-if TYPE_CHECKING:
-    from segment_anything_tfds.ops.transforms import Geometry
+from segment_anything_tfds.ops.geometries import Geometry
 
 _RATIOS = (1, 2, 4, 8)
+# libjpeg's own default, as in PIL; TensorFlow's, INTEGER_FAST, is up to 4 levels off.
+_DCT = 'INTEGER_ACCURATE'
+# Columns decoded on either side of a window: its first and last take colour from their neighbours.
+_MARGIN = 16
 
 
+@tf.autograph.experimental.do_not_convert
 def decode_image(
     content: tf.Tensor, geometry: Geometry, *, fill: tuple[int, int, int], reduced: bool = True
 ) -> tf.Tensor:
     """Decodes a JPEG straight into its geometry.
 
-    With `reduced`, libjpeg decodes at 1/2, 1/4 or 1/8 where that is still at least as large as the
-    result and misplaces nothing by more than half a pixel of the result: its scaled inverse DCT
-    averages blocks, which bilinear sampling of the full image does not.
+    The JPEG is decoded as PIL decodes it, bit for bit. Without `reduced`, it is scaled as PIL's
+    bilinear resize does, which averages where it shrinks: within one grey level of SAM's
+    `ResizeLongestSide`. With `reduced`, which takes half the time or less, libjpeg decodes at 1/2,
+    1/4 or 1/8 where that is still at least as large as the result and misplaces nothing by more
+    than half a pixel of the result: its scaled inverse DCT averages blocks, and what is left to
+    scale, less than twofold, is sampled bilinearly.
 
     Args:
       content: string [], a JPEG of the size that the geometry was drawn for.
@@ -29,8 +34,16 @@ def decode_image(
 
     Returns:
       uint8 [canvas height, canvas width, 3].
+
+    Raises:
+      tf.errors.InvalidArgumentError: `content` is no JPEG, or smaller than the geometry's window.
+
+    Example:
+      >>> geometry = transforms.fit([30, 45], [32, 32])
+      >>> jpeg = tf.io.encode_jpeg(tf.zeros([30, 45, 3], tf.uint8))
+      >>> transforms.decode_image(jpeg, geometry, fill=(124, 116, 104)).shape
+      TensorShape([32, 32, 3])
     """
-    top, bottom = geometry.window[:2], geometry.window[:2] + geometry.window_size
     whole = tf.image.extract_jpeg_shape(content)[:2]
     if reduced:
         allowed = [_fits_reduced(geometry, whole, ratio) for ratio in _RATIOS]
@@ -39,23 +52,22 @@ def decode_image(
         choice = tf.constant(0)
 
     def decode(ratio):
-        start, stop = top // ratio, (bottom + ratio - 1) // ratio
-        crop = tf.concat([start, stop - start], 0)
         return tf.cond(
             tf.reduce_all(tf.equal(geometry.window_size, whole)),
-            lambda: tf.io.decode_jpeg(content, channels=3, ratio=ratio),
-            lambda: tf.io.decode_and_crop_jpeg(content, crop, channels=3, ratio=ratio),
+            lambda: tf.io.decode_jpeg(content, channels=3, ratio=ratio, dct_method=_DCT),
+            lambda: _decode_window(content, geometry.window, whole, ratio),
         )
 
     branches = [lambda ratio=ratio: decode(ratio) for ratio in _RATIOS]
     pixels = tf.switch_case(choice, branches) if reduced else decode(1)
-    return _place(tf.ensure_shape(pixels, [None, None, 3]), geometry, fill, antialias=False)
+    return _place(tf.ensure_shape(pixels, [None, None, 3]), geometry, fill, antialias=not reduced)
 
 
+@tf.autograph.experimental.do_not_convert
 def apply_to_image(
     image: tf.Tensor, geometry: Geometry, *, fill: tuple[int, int, int]
 ) -> tf.Tensor:
-    """Applies a geometry to a decoded image, with antialiasing.
+    """Applies a geometry to a decoded image, with antialiasing as PIL's bilinear resize has it.
 
     Args:
       image: uint8 [H, W, 3].
@@ -64,10 +76,31 @@ def apply_to_image(
 
     Returns:
       uint8 [canvas height, canvas width, 3].
+
+    Raises:
+      tf.errors.InvalidArgumentError: an image smaller than the geometry's window.
+
+    Example:
+      >>> geometry = transforms.fit([30, 45], [32, 32])
+      >>> image = tf.zeros([30, 45, 3], tf.uint8)
+      >>> transforms.apply_to_image(image, geometry, fill=(124, 116, 104)).shape
+      TensorShape([32, 32, 3])
     """
     y, x, height, width = tf.unstack(geometry.window)
     window = image[y : y + height, x : x + width]
     return _place(window, geometry, fill, antialias=True)
+
+
+def _decode_window(content, window, whole, ratio: int) -> tf.Tensor:
+    """The pixels of a window as they are in the whole image, reduced by `ratio`."""
+    (top, left), (bottom, right) = (
+        tf.unstack(part) for part in (window[:2] // ratio, -(-(window[:2] + window[2:]) // ratio))
+    )
+    first = tf.maximum(left - _MARGIN, 0)
+    last = tf.clip_by_value(-(-whole[1] // ratio), right, right + _MARGIN)
+    crop = tf.stack([top, first, bottom - top, last - first])
+    pixels = tf.io.decode_and_crop_jpeg(content, crop, channels=3, ratio=ratio, dct_method=_DCT)
+    return pixels[:, left - first : right - first]
 
 
 def _fits_reduced(geometry: Geometry, whole: tf.Tensor, ratio: int) -> tf.Tensor:

@@ -25,14 +25,16 @@ import tensorflow as tf
 
 from segment_anything_tfds.ops import validate
 from segment_anything_tfds.ops.rle.core import boundaries, parsing
-from segment_anything_tfds.ops.rle.decoding import decode, decode_resized
+from segment_anything_tfds.ops.rle.decoding import decode, decode_resized, patch_shares
 from segment_anything_tfds.ops.rle.device import decode_runs, to_runs
 from segment_anything_tfds.ops.rle.encoding import encode
 from segment_anything_tfds.ops.rle.geometry import crop, flip, pad
 from segment_anything_tfds.ops.rle.measure import area, bbox, centroid, is_empty
+from segment_anything_tfds.ops.rle.membership import contains, leaf_map
 from segment_anything_tfds.ops.rle.pairs import intersection_area, iou, nms
 from segment_anything_tfds.ops.rle.sample import sample_points
 from segment_anything_tfds.ops.rle.sets import difference, intersection, union
+from segment_anything_tfds.ops.rle.tree import LEVELS, Hierarchy, hierarchy
 
 
 @boundaries.takes_masks
@@ -67,9 +69,12 @@ def run_lengths(counts: tf.Tensor, size: tf.Tensor | None = None) -> tf.RaggedTe
 
 
 __all__ = [
+    'LEVELS',
+    'Hierarchy',
     'area',
     'bbox',
     'centroid',
+    'contains',
     'crop',
     'decode',
     'decode_resized',
@@ -77,12 +82,15 @@ __all__ = [
     'difference',
     'encode',
     'flip',
+    'hierarchy',
     'intersection',
     'intersection_area',
     'iou',
     'is_empty',
+    'leaf_map',
     'nms',
     'pad',
+    'patch_shares',
     'run_lengths',
     'sample_points',
     'to_runs',

@@ -1,34 +1,21 @@
-"""Mutates `counts` strings and checks that `rle` gives an error or the right answer.
+"""Mutated `counts` strings: `rle` and `coco_rle` give an error or the right answer.
 
-    python benchmarks/fuzz_rle.py [--strings 200000] [--seed 0] [--json FILE]
-
-Each string goes alone through `run_lengths` and `decode`; what the plain reference says about it is
-the judge. Strings that the reference reads must be read alike, the others must be refused.
+What the plain reference says about a string is the judge: what it reads must be read alike, the
+rest must be refused.
 """
 
-from __future__ import annotations
-
-import argparse
 import collections
-import json
-import os
-import pathlib
-import resource
-import sys
-import time
 
-os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
-os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
-REPO = pathlib.Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(REPO), str(REPO / 'tests')]
+import numpy as np
+import pytest
+import reference
+import tensorflow as tf
 
-import numpy as np  # noqa: E402
-import reference  # noqa: E402
-import tensorflow as tf  # noqa: E402
-
-from segment_anything_tfds.ops import rle  # noqa: E402
+from segment_anything_tfds.ops import rle
+from segment_anything_tfds.source.record import coco_rle
 
 TARGET = (7, 5)
+STRINGS = 20_000
 
 
 def mutate(rng: np.random.Generator, text: bytes) -> bytes:
@@ -102,15 +89,13 @@ def check(texts, sizes, outcomes: collections.Counter) -> None:
         runs, mask = (None, None) if long_number(text) else judge(text, size)
         found = runs_found.get(number)
         found = None if found is None else found[0].tolist()
-        if found != runs:
-            raise SystemExit(f'run_lengths: {text!r}: got {found}, expected {runs}')
+        assert found == runs, text
         drawn, small = masks_found.get(number, (None, None))
-        if (drawn is None) != (mask is None):
-            raise SystemExit(f'decode: {text!r}, {size}: not what the reference says')
+        assert (drawn is None) == (mask is None), (text, size)
+        check_twin(text, size, runs, mask)
         if mask is not None:
-            expected = reference.resize_nearest(mask, TARGET)
-            if (drawn != mask).any() or (small != expected).any():
-                raise SystemExit(f'decode: {text!r}, {size}: not what the reference draws')
+            np.testing.assert_array_equal(drawn, mask)
+            np.testing.assert_array_equal(small, reference.resize_nearest(mask, TARGET))
         outcomes['refused' if runs is None else 'runs' if mask is None else 'masks'] += 1
 
 
@@ -120,29 +105,27 @@ def sum_preserving(rng: np.random.Generator, pixels: int) -> bytes:
     return reference.write_runs(np.diff(cuts, prepend=0, append=pixels).tolist())
 
 
-def main() -> None:
-    """Fuzzes and prints the figures."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--strings', type=int, default=200_000)
-    parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--json', type=pathlib.Path)
-    args = parser.parse_args()
-    rng = np.random.default_rng(args.seed)
-    outcomes, start = collections.Counter(), time.perf_counter()
-    sizes = rng.integers(1, 20, [args.strings, 2]).tolist()
+def check_twin(text, size, runs, mask) -> None:
+    """Compares `coco_rle` with the reference; it takes runs up to 2³² - 1, for COCO's sake."""
+    parsed = coco_rle.parse([text])
+    if runs is not None:
+        assert not parsed.problems and parsed.lengths.tolist() == runs, text
+    elif not parsed.problems:
+        assert parsed.sums()[0][0] > 2**31 - 1, text
+    if mask is None:
+        with pytest.raises(ValueError, match=r'`coco_rle.decode`: expected'):
+            coco_rle.decode([text], size)
+    else:
+        np.testing.assert_array_equal(coco_rle.decode([text], size)[0], mask)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('seed', [0, 1])
+def test_mutated_strings(seed):
+    rng = np.random.default_rng(seed)
+    outcomes = collections.Counter()
+    sizes = rng.integers(1, 20, [STRINGS, 2]).tolist()
     texts = [sum_preserving(rng, height * width) for height, width in sizes]
     texts = [mutate(rng, text) if rng.random() < 0.9 else text for text in texts]
     check(texts, sizes, outcomes)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(f'{args.strings} strings in {time.perf_counter() - start:.0f} s, peak {peak:.0f} MiB:')
-    print(
-        f'{outcomes["refused"]} refused, {outcomes["runs"]} with runs that do not fill the mask, '
-        f'{outcomes["masks"]} drawn; all as the reference says'
-    )
-    if args.json:
-        row = {'name': 'mutated strings, wrong answers', 'value': 0, 'target': '0', 'ok': True}
-        args.json.write_text(json.dumps({'rows': [row]}))
-
-
-if __name__ == '__main__':
-    main()
+    assert min(outcomes[kind] for kind in ('refused', 'runs', 'masks')) > STRINGS // 20, outcomes

@@ -1,23 +1,36 @@
-"""Throughput of a function inside `Dataset.map`."""
+"""What a function costs inside `Dataset.map`, in wall time and in CPU time."""
 
 from __future__ import annotations
 
 import statistics
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import tensorflow as tf
 
 
-def milliseconds(
+class Cost(NamedTuple):
+    """Milliseconds an element: by the clock, and of all cores together."""
+
+    wall: float
+    cpu: float
+
+
+def milliseconds(elements: tf.data.Dataset, function: Callable[..., object], **options) -> float:
+    """Returns the wall time of `cost`."""
+    return cost(elements, function, **options).wall
+
+
+def cost(
     elements: tf.data.Dataset,
     function: Callable[..., object],
     *,
     warm_up: float = 1.0,
     seconds: float = 2.0,
     parallel_calls: int | None = None,
-) -> float:
-    """Returns the median time of an element, over blocks of elements, after a warm-up.
+) -> Cost:
+    """Returns the median cost of an element, over blocks of elements, after a warm-up.
 
     `tf.data` computes ahead of whoever asks, so one `next` says nothing; what counts is how long a
     block of elements takes once all buffers are full.
@@ -25,13 +38,14 @@ def milliseconds(
     iterator = iter(elements.repeat().map(function, num_parallel_calls=parallel_calls))
     taken = _take_for(iterator, warm_up, at_least=2)
     block = max(2, int(taken / warm_up * seconds / 5))
-    blocks = []
-    while len(blocks) < 3 or sum(blocks) < seconds:
-        start = time.perf_counter()
+    walls, cpus = [], []
+    while len(walls) < 3 or sum(walls) < seconds:
+        start, cpu = time.perf_counter(), time.process_time()
         for _ in range(block):
             next(iterator)
-        blocks.append(time.perf_counter() - start)
-    return 1000 * statistics.median(blocks) / block
+        walls.append(time.perf_counter() - start)
+        cpus.append(time.process_time() - cpu)
+    return Cost(*(1000 * statistics.median(values) / block for values in (walls, cpus)))
 
 
 def _take_for(iterator, seconds: float, at_least: int) -> int:

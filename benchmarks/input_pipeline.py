@@ -87,8 +87,11 @@ def image_only(example, reduced: bool = False):
     import tensorflow as tf
 
     ratio = 2 if reduced else 1
-    image = tf.io.decode_jpeg(example['image']['content'], channels=3, ratio=ratio)
-    image = tf.cast(tf.image.resize(image, [683, SIDE]) + 0.5, tf.uint8)
+    image = tf.io.decode_jpeg(
+        example['image']['content'], channels=3, ratio=ratio, dct_method='INTEGER_ACCURATE'
+    )
+    image = tf.image.resize(image, [683, SIDE], antialias=not reduced)
+    image = tf.cast(image + 0.5, tf.uint8)
     return tf.pad(image, [[0, SIDE - 683], [0, 0], [0, 0]])
 
 

@@ -13,6 +13,11 @@ _DCT = 'INTEGER_ACCURATE'
 _MARGIN = 16
 
 
+def decode_whole(content: tf.Tensor) -> tf.Tensor:
+    """Decodes a JPEG, string [], as PIL does: uint8 [H, W, 3]."""
+    return tf.io.decode_jpeg(content, channels=3, dct_method=_DCT)
+
+
 @tf.autograph.experimental.do_not_convert
 def decode_image(
     content: tf.Tensor, geometry: Geometry, *, fill: tuple[int, int, int], reduced: bool = True

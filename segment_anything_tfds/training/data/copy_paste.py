@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import boxes, prompts, rle, transforms
+from segment_anything_tfds.ops import boxes, image, prompts, rle, transforms
 from segment_anything_tfds.training.data import mask_choice
 
 _FILL = (0, 0, 0)
@@ -67,10 +67,10 @@ def copy_paste(
         dict(source['annotations']),
     )
     counts = tf.concat([below, rle.encode(drawn)], 0)
-    image = tf.where(over[..., tf.newaxis], _pixels(source, geometry), _pixels(example))
+    pasted = tf.where(over[..., tf.newaxis], _pixels(source, geometry), _pixels(example))
     return {
         **example,
-        'image': {**example['image'], 'content': image},
+        'image': {**example['image'], 'content': pasted},
         'annotations': _describe(annotations, counts, canvas, seeds[4]),
     }
 
@@ -80,7 +80,7 @@ def _pixels(example: Mapping[str, Any], geometry: transforms.Geometry | None = N
     content = example['image']['content']
     if content.dtype == tf.string:
         if geometry is None:
-            return tf.io.decode_jpeg(content, channels=3)
+            return image.decode_whole(content)
         return transforms.decode_image(content, geometry, fill=_FILL)
     if geometry is None:
         return content

@@ -15,7 +15,7 @@ from __future__ import annotations
 import keras
 from keras import ops
 
-from segment_anything_tfds.training import content, resolution
+from segment_anything_tfds.training import assignment, content, resolution
 
 _REDUCTION = 'mean_with_sample_weight'
 _LOOKED_AT = ('masks', 'iou_pred', 'candidates', 'content')
@@ -115,6 +115,9 @@ class SegmentAnythingLoss(keras.losses.Loss):
       bce_weight: of the binary cross-entropy, averaged over pixels; 0 in SAM, 5 in EdgeSAM.
       iou_error: `'squared'` (SAM) or `'absolute'` (SAM 2).
       supervise_all_ious: train the IoU head on all M outputs, as SAM 2 does, not only the best.
+      targets: as in `Recipe`. With `'click'`, T masks [..., T, H, W] are assigned to outputs that
+        may be chosen, one to one at the least loss in all, as Semantic-SAM does; with `'levels'`
+        each output learns the mask at its place. Empty masks do not count.
       reduction: as in `keras.losses.Loss`.
       name: name of the loss.
 
@@ -125,10 +128,10 @@ class SegmentAnythingLoss(keras.losses.Loss):
 
     Where [H, W] is a multiple of [h, w], the logits are enlarged to it, one mask at a time. Where
     `y_true` is [..., M, H, W], as from a teacher, each output learns the mask of its own, and the
-    loss is the mean over the outputs.
+    loss is the mean over the outputs; with `targets`, over the pairs.
 
     Raises:
-      ValueError: where the shapes do not agree, or `iou_error` is none of the two.
+      ValueError: where the shapes or the options do not agree, or an option is none of those.
 
     Example:
       >>> y_pred = {'masks': ops.zeros([2, 3, 4, 4]), 'iou_pred': ops.zeros([2, 3])}
@@ -145,18 +148,21 @@ class SegmentAnythingLoss(keras.losses.Loss):
         bce_weight=0.0,
         iou_error='squared',
         supervise_all_ious=False,
+        targets='prompted',
         reduction=_REDUCTION,
         name='segment_anything_loss',
     ):
         super().__init__(name=name, reduction=reduction)
-        if iou_error not in ('squared', 'absolute'):
+        _check_choice('iou_error', iou_error, ('squared', 'absolute'))
+        _check_choice('targets', targets, ('prompted', 'click', 'levels'))
+        if supervise_all_ious and targets != 'prompted':
             raise ValueError(
-                "losses.SegmentAnythingLoss: expected `iou_error` 'squared' or 'absolute'; "
-                f'got {iou_error!r}. Choose one.'
+                'losses.SegmentAnythingLoss: expected no `supervise_all_ious` with several targets;'
+                f' got `targets` {targets!r}. The IoU head learns on pairs.'
             )
         self.focal_weight, self.dice_weight, self.iou_weight = focal_weight, dice_weight, iou_weight
-        self.bce_weight = bce_weight
-        self.iou_error, self.supervise_all_ious = iou_error, supervise_all_ious
+        self.bce_weight, self.iou_error = bce_weight, iou_error
+        self.supervise_all_ious, self.targets = supervise_all_ious, targets
         self._focal, self._dice = FocalLoss(), DiceLoss()
 
     def call(self, y_true, y_pred):
@@ -177,15 +183,16 @@ class SegmentAnythingLoss(keras.losses.Loss):
         """The loss of each mask, at the resolution of the logits."""
         masks, iou_pred = y_pred['masks'], y_pred['iou_pred']
         own = len(truth.shape) == len(masks.shape)
+        if own and self.targets != 'prompted':
+            return self._of_pairs(truth, y_pred)
         truth = truth if own else ops.expand_dims(truth, -3)
         check_masks('losses.SegmentAnythingLoss', truth, masks)
         truth = ops.broadcast_to(truth, ops.shape(masks))
         inside = inside_of(y_pred, masks)
         mask_loss = self._mask_loss(truth, masks, inside)
-        error = iou_pred - ops.stop_gradient(mask_iou(truth, masks, inside))
-        error = ops.square(error) if self.iou_error == 'squared' else ops.abs(error)
+        error = self._error(iou_pred, truth, masks, inside)
         if own:
-            return ops.mean(mask_loss + self.iou_weight * error, axis=-1)
+            return ops.mean(mask_loss + error, axis=-1)
         allowed = candidates_of(y_pred)
         best = ops.argmin(ops.where(allowed, mask_loss, _NEVER), axis=-1)
         chosen = ops.one_hot(best, masks.shape[-3], dtype=mask_loss.dtype)
@@ -193,7 +200,29 @@ class SegmentAnythingLoss(keras.losses.Loss):
         if self.supervise_all_ious:
             allowed = ops.cast(allowed, mask_loss.dtype)
             shares = allowed / ops.maximum(ops.sum(allowed, axis=-1, keepdims=True), 1)
-        return ops.sum(mask_loss * chosen + self.iou_weight * error * shares, axis=-1)
+        return ops.sum(mask_loss * chosen + error * shares, axis=-1)
+
+    def _of_pairs(self, truth, y_pred):
+        """The mean loss of the pairs of a target [..., T, h, w] and an output."""
+        masks, inside = y_pred['masks'], inside_of(y_pred, y_pred['masks'])
+        check_masks('losses.SegmentAnythingLoss', truth, masks)
+        allowed = ops.cast(candidates_of(y_pred), 'float32')
+        if self.targets == 'levels':
+            pairs = assignment.by_place(truth, allowed)
+        else:
+            fixed = ops.stop_gradient(masks)
+            pairs = assignment.by_cost(truth, allowed, lambda x: self._mask_loss(x, fixed, inside))
+        truth = ops.einsum('...tm,...thw->...mhw', pairs, ops.cast(truth, masks.dtype))
+        error = self._error(y_pred['iou_pred'], truth, masks, inside)
+        learns = ops.sum(pairs, axis=-2)
+        total = ops.sum(learns * (self._mask_loss(truth, masks, inside) + error), axis=-1)
+        return total / ops.maximum(ops.sum(learns, axis=-1), 1)
+
+    def _error(self, iou_pred, truth, masks, inside):
+        """Of the IoU head, weighed: [..., M]."""
+        error = iou_pred - ops.stop_gradient(mask_iou(truth, masks, inside))
+        error = ops.square(error) if self.iou_error == 'squared' else ops.abs(error)
+        return self.iou_weight * error
 
     def _mask_loss(self, truth, masks, inside):
         """Of each output, without the IoU head: [..., M]."""
@@ -206,8 +235,8 @@ class SegmentAnythingLoss(keras.losses.Loss):
         return total
 
     def get_config(self):
-        names = ('focal_weight', 'dice_weight', 'iou_weight', 'bce_weight')
-        names += ('iou_error', 'supervise_all_ious')
+        names = ('focal_weight', 'dice_weight', 'iou_weight', 'bce_weight', 'iou_error')
+        names += ('supervise_all_ious', 'targets')
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
@@ -260,4 +289,12 @@ def check_masks(where, y_true, y_pred):
             f'{where}: expected `y_pred` with the rank and the [H, W] of `y_true`, '
             f'{list(y_true.shape)}; got {list(y_pred.shape)}. '
             "Set the recipe's `mask_size` to the model's output size, or a multiple."
+        )
+
+
+def _check_choice(argument, value, allowed):
+    if value not in allowed:
+        names = ' or '.join(map(repr, allowed))
+        raise ValueError(
+            f'losses.SegmentAnythingLoss: expected `{argument}` {names}; got {value!r}. Choose one.'
         )

@@ -4,8 +4,9 @@ Each takes `y_true` masks [..., H, W] and `y_pred`, either logits [..., H, W] or
 model gives (`masks` logits [..., M, H, W], `iou_pred` [..., M], optionally `candidates` [..., M]
 and `content` [..., 2], by which the padding does not count).
 Of the M masks the one with the highest predicted IoU is judged, as SAM's predictor does, or with
-`choose='best'` the one nearest to the truth ("oracle" in SAM's section 7.1). `sample_weight` [...]
-is the validity of the masks.
+`choose='best'` the one nearest to the truth ("oracle" in SAM's section 7.1). Of several targets a
+prompt, `y_true` [..., T, H, W], the first is judged, the prompted one. `sample_weight` [...] is the
+validity of the masks.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class _MaskMetric(keras.metrics.Mean):
         if not isinstance(y_pred, dict):
             score = self._score(ops.cast(y_true, 'float32'), ops.convert_to_tensor(y_pred), None)
             return super().update_state(score, sample_weight)
+        if len(y_true.shape) == len(y_pred['masks'].shape):
+            y_true = y_true[..., 0, :, :]
         if self.choose == 'predicted':
             shown = choose_mask(y_pred)[0]
         else:

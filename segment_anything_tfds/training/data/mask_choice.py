@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import boxes, prompts, rle
+from segment_anything_tfds.ops import boxes, prompts, rle, transforms
 
 LIMITS = (
     'min_area',
@@ -52,7 +52,8 @@ def choose(recipe, annotations, size, geometry, seed) -> dict[str, tf.Tensor]:
 
     Returns:
       Of the n <= K chosen: `counts` string [n], `point_coords` float32 [n, 2], `area` int32 [n] and
-      `boxes` float32 [n, 4] in `xyxy_inclusive`, all in pixels of the image.
+      `boxes` float32 [n, 4] in `xyxy_inclusive`, all in pixels of the image, and `index` int32 [n];
+      and of all N masks `keep` bool [N], whether they could be chosen.
     """
     area = tf.cast(annotations['area'], tf.int32)
     counts = annotations['segmentation']['counts']
@@ -73,6 +74,8 @@ def choose(recipe, annotations, size, geometry, seed) -> dict[str, tf.Tensor]:
         'counts': tf.gather(counts, chosen),
         'point_coords': stored[:, 0],
         'area': tf.gather(area, chosen),
+        'index': chosen,
+        'keep': keep,
         'boxes': boxes.convert(
             tf.gather(annotations['bbox'], chosen),
             'sa1b_rel_yxyx',
@@ -80,6 +83,13 @@ def choose(recipe, annotations, size, geometry, seed) -> dict[str, tf.Tensor]:
             image_size=size,
         ),
     }
+
+
+def read(counts: tf.Tensor, size: tf.Tensor, window: tf.Tensor | None):
+    """Masks, read once, cropped to a window int32 [4], x, y, width and height, if there is one."""
+    if window is None:
+        return transforms.read_masks(counts, size)
+    return transforms.read_masks(rle.crop(counts, size, window), tf.gather(window, [3, 2]))
 
 
 def padded(rows: tf.Tensor, count: int, value: int = 0) -> tf.Tensor:

@@ -8,13 +8,18 @@ from typing import Any
 
 import tensorflow as tf
 
-from segment_anything_tfds.ops import boxes, prompts, rle, transforms
-from segment_anything_tfds.training.data import mask_choice, recipe_checks
+from segment_anything_tfds.ops import rle, transforms
+from segment_anything_tfds.training.data import (
+    click_targets,
+    mask_choice,
+    recipe_checks,
+    recipe_prompts,
+)
 
 WEIGHTS = ('uniform', 'area', 'sqrt_area', 'predicted_iou', 'stability_score')
 _MODEL = ('corrections', 'refine', 'prompt_layout', 'multimask')
 _LOSS = tuple(f'{kind}_weight' for kind in ('focal', 'bce', 'dice', 'iou'))
-_LOSS += ('iou_error', 'supervise_all_ious')
+_LOSS += ('iou_error', 'supervise_all_ious', 'targets')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +67,10 @@ class Recipe:
       prompt_layout: the tokens that prompts become: `'sam'` or `'sam2'`.
       multimask: which outputs learn: `'ambiguous'`, the several ones where the prompt is a single
         click, or `'coin_flip'`, the several ones or the single one, as drawn for each step.
+      targets: what a single click asks for: `'prompted'`, the mask that it was drawn in; `'click'`,
+        all masks of the image that hold it, as in Semantic-SAM; `'levels'`, of those that hold it
+        a whole, a part and a subpart (`ops.rle.hierarchy`). Other prompts ask for their own mask.
+      num_targets: masks T of a click, with `targets='click'`; where more hold it, T are drawn.
       focal_weight, bce_weight, dice_weight, iou_weight, iou_error, supervise_all_ious: as in
         `SegmentAnythingLoss`; for `loss`.
 
@@ -99,6 +108,8 @@ class Recipe:
     refine: bool = False
     prompt_layout: str = 'sam'
     multimask: str = 'ambiguous'
+    targets: str = 'prompted'
+    num_targets: int = 3
     focal_weight: float = 20.0
     bce_weight: float = 0.0
     dice_weight: float = 1.0
@@ -149,34 +160,38 @@ class Recipe:
             `area` int32 [K], pixels of the whole mask in the original image; `image_id` int64 [];
             and with `mask_input_probability` also `mask_input` float32 [K, S / 4, S / 4] and
             `has_mask_input` float32 [K];
-          `masks`: uint8 [K, m, m];
+          `masks`: uint8 [K, m, m]; with several targets [K, T, m, m], of which the first is the
+            prompted mask's and empty ones do not count; `'levels'` has T = 4, the other three
+            being whole, part and subpart;
           `valid`: float32 [K], 1 for a mask of at least one drawn pixel, 0 for padding.
         """
         seeds = tf.unstack(tf.random.split(tf.ensure_shape(seed, [2]), 8))
         size = mask_choice.image_size(example)
         geometry = self._geometry(size, seeds[0], seeds[1])
         chosen = mask_choice.choose(self, example['annotations'], size, geometry, seeds[2])
-        counts, window_size = chosen['counts'], size
-        if self.scale_range is None:
-            inside = chosen['boxes']
-        else:
-            box = tf.gather(geometry.window, [1, 0, 3, 2])
-            counts, window_size = rle.crop(counts, size, box), geometry.window_size
-            geometry = geometry._replace(window=tf.concat([[0, 0], window_size], 0))
-            chosen['point_coords'] -= tf.cast(box[:2], tf.float32)
-            inside = rle.bbox(counts, window_size, convention='xyxy_inclusive')
-        counts = transforms.read_masks(counts, window_size)
-        masks = transforms.draw_masks(
-            counts, window_size, geometry, (self.mask_size, self.mask_size)
-        )
+        window = None
+        if self.scale_range is not None:
+            window = tf.gather(geometry.window, [1, 0, 3, 2])
+            geometry = geometry._replace(window=tf.pad(geometry.window_size, [[2, 0]]))
+            chosen['point_coords'] -= tf.cast(window[:2], tf.float32)
+        read = mask_choice.read(chosen['counts'], size, window)
+        inside = chosen['boxes']
+        if window is not None:
+            inside = rle.bbox(read, convention='xyxy_inclusive')
+        masks = transforms.draw_masks(read, None, geometry, (self.mask_size,) * 2)
         valid = tf.cast(tf.reduce_max(masks, axis=[1, 2]), tf.float32)
-        points, labels = self._points(counts, window_size, chosen['point_coords'], geometry, seeds)
-        frames = self._boxes(inside, geometry, seeds[5])
-        inputs = self._mixed(points, labels, frames, valid, seeds[6])
-        inputs['area'] = chosen['area']
+        points, labels = recipe_prompts.points(self, read, chosen['point_coords'], geometry, seeds)
+        moved = transforms.apply_to_points(points, geometry)
+        frames = recipe_prompts.frames(self, inside, geometry, seeds[5])
+        inputs = recipe_prompts.mixed(self, moved, labels, frames, valid, seeds[6])
         if self.mask_input_probability:
-            inputs.update(self._mask_input(counts, window_size, geometry, valid, seeds[7]))
-        inputs['point_labels'] = tf.where(valid[:, tf.newaxis] > 0, inputs['point_labels'], -1)
+            inputs.update(recipe_prompts.mask_input(self, read, geometry, valid, seeds[7]))
+        if self.targets != 'prompted':
+            found = click_targets.find(self, example['annotations'], size, window, chosen)
+            single = recipe_prompts.is_single_click(inputs)
+            seed = tf.random.fold_in(seeds[2], 1)
+            masks = click_targets.draw(self, found, points[:, 0], single, geometry, seed)
+        inputs['area'] = chosen['area']
         padding = {'point_labels': -1}
         inputs = {name: self._padded(x, padding.get(name, 0)) for name, x in inputs.items()}
         inputs['image'] = self._image(example['image']['content'], size, seeds)
@@ -247,54 +262,3 @@ class Recipe:
         else:
             image = transforms.apply_to_image(content, geometry, fill=self.fill)
         return tf.ensure_shape(image, [self.image_size, self.image_size, 3])
-
-    def _points(self, counts, size, stored, geometry, seeds) -> tuple[tf.Tensor, tf.Tensor]:
-        points, labels = prompts.sample_clicks(
-            counts,
-            size,
-            seed=seeds[3],
-            num_foreground=self.num_points,
-            num_background=self.num_background_points,
-        )
-        if self.stored_point_probability:
-            draw = tf.random.stateless_uniform([tf.shape(stored)[0]], seeds[4], alg='philox')
-            use = (draw < self.stored_point_probability) & transforms.is_inside(stored, geometry)
-            first = tf.where(use[:, tf.newaxis], stored, points[:, 0])
-            points = tf.concat([first[:, tf.newaxis], points[:, 1:]], 1)
-        return transforms.apply_to_points(points, geometry), labels
-
-    def _boxes(self, inside, geometry, seed) -> tf.Tensor:
-        frames = transforms.apply_to_boxes(inside, geometry)
-        if not self.box_jitter:
-            return frames
-        return boxes.jitter(
-            frames,
-            geometry.size,
-            seed=seed,
-            box_format='xyxy_inclusive',
-            scale=self.box_jitter,
-            max_pixels=self.box_jitter_pixels,
-            distribution=self.box_jitter_distribution,
-        )
-
-    def _mixed(self, points, labels, frames, valid, seed) -> dict[str, tf.Tensor]:
-        """Keeps the points, the box, or both, as drawn for each mask."""
-        draw = tf.random.stateless_uniform(tf.shape(valid), seed, alg='philox')
-        only_box = (draw >= self.point_probability) & (
-            draw < self.point_probability + self.box_probability
-        )
-        has_box = tf.cast(draw >= self.point_probability, tf.float32) * valid
-        return {
-            'point_coords': points,
-            'point_labels': tf.where(only_box[:, tf.newaxis], -1, labels),
-            'boxes_xyxy': frames * has_box[:, tf.newaxis],
-            'has_box': has_box,
-        }
-
-    def _mask_input(self, counts, size, geometry, valid, seed) -> dict[str, tf.Tensor]:
-        coarse = transforms.draw_masks(counts, size, geometry, (self.image_size // 32,) * 2)
-        wide = tf.repeat(tf.repeat(coarse, 8, axis=1), 8, axis=2)
-        draw = tf.random.stateless_uniform(tf.shape(valid), seed, alg='philox')
-        given = tf.cast(draw < self.mask_input_probability, tf.float32) * valid
-        logits = (2 * tf.cast(wide, tf.float32) - 1) * self.mask_input_logit
-        return {'mask_input': logits * given[:, None, None], 'has_mask_input': given}

@@ -14,6 +14,7 @@ _CHOICES = {
     'prompt_layout': ('sam', 'sam2'),
     'multimask': ('ambiguous', 'coin_flip'),
     'iou_error': ('squared', 'absolute'),
+    'targets': ('prompted', 'click', 'levels'),
 }
 
 
@@ -64,6 +65,18 @@ def check(recipe, weights: tuple[str, ...]) -> None:
         _require(recipe, name, getattr(recipe, name) in choices, listed)
     for name in ('focal_weight', 'bce_weight', 'dice_weight', 'iou_weight'):
         _require(recipe, name, getattr(recipe, name) >= 0, '>= 0')
+    _check_targets(recipe)
+
+
+def _check_targets(recipe) -> None:
+    _require(recipe, 'num_targets', _is_int(recipe.num_targets, 1), 'an int >= 1')
+    if recipe.targets == 'prompted':
+        return
+    rounds = recipe.corrections == 0 and not recipe.refine
+    # a second click would be on the error of one of them
+    _require(recipe, 'targets', rounds, "'prompted' with `corrections` or `refine`")
+    alone = not recipe.supervise_all_ious
+    _require(recipe, 'supervise_all_ious', alone, 'False with several targets')
 
 
 def _check_scale(recipe) -> None:

@@ -14,7 +14,7 @@ ALLOWED = {
     'ops': set(),
     'prepare': {'source'},
     'streaming': {'prepare', 'source'},
-    'training': {'ops'},
+    'training': {'ops', 'source'},
     'report': {'ops', 'source', 'prepare'},
     'exchange': {'ops', 'source'},
     'actions': {'exchange', 'prepare', 'report', 'source'},

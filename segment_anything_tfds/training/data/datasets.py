@@ -1,4 +1,4 @@
-"""What people do first with the whole dataset: keep some images or masks, hold a part out.
+"""What people do first with the whole dataset: keep some images or masks, hold a part out, join.
 
 For `tf.data`: `dataset.filter(num_masks(50, 150))`, `dataset.map(keep_masks(min_area=1024))`.
 Mixing needs no helper: `tf.data.Dataset.sample_from_datasets`.
@@ -13,6 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from segment_anything_tfds.training.data import mask_choice
+from segment_anything_tfds.training.data.label_join import with_labels
+
+__all__ = ['is_held_out', 'keep_masks', 'num_masks', 'with_labels']
 
 Example = Mapping[str, Any]
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))

@@ -52,6 +52,38 @@ def coco_iou(element) -> tf.Tensor:
     return _call(iou, tf.float32, element)
 
 
+def coco_shares(target_size, patch: int):
+    """float32 [N, ⌈h / p⌉, ⌈w / p⌉]: pycocotools, box-averaged, padded, then pooled."""
+    padding = [[0, 0], *([0, -side % patch] for side in target_size), [0, 0]]
+
+    def pool(element):
+        drawn = coco_resize(target_size, 'area')(element)[..., tf.newaxis]
+        return tf.nn.avg_pool2d(tf.pad(drawn, padding), patch, patch, 'VALID')[..., 0]
+
+    return pool
+
+
+def dense_nesting(element) -> tf.Tensor:
+    """Which part of each mask lies in each other, all drawn, in the manner of LangSplat.
+
+    Its `mask_nms` (`preprocess.py`) compares all pairs of masks by their common pixels and union.
+    """
+
+    def compare(*rle):
+        masks = np.ascontiguousarray(coco_mask.decode(_coco(*rle)).transpose(2, 0, 1)).view(bool)
+        shares = np.zeros([len(masks)] * 2, np.float32)
+        areas = np.maximum([np.count_nonzero(mask) for mask in masks], 1)
+        for i in range(len(masks)):
+            for j in range(i, len(masks)):
+                common = np.count_nonzero(masks[i] & masks[j])
+                union = np.count_nonzero(masks[i] | masks[j])
+                if union:
+                    shares[i, j], shares[j, i] = common / areas[i], common / areas[j]
+        return shares
+
+    return _call(compare, tf.float32, element)
+
+
 def coco_encode(masks) -> tf.Tensor:
     """`counts` of row-major masks by pycocotools."""
 

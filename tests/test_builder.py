@@ -463,6 +463,27 @@ assert 'tensorflow' not in sys.modules
     run_python(code, manual_dir, tmp_path)
 
 
+def test_reading_prepared_data_imports_no_beam(built):
+    code = """
+import logging, sys
+import segment_anything_tfds, tensorflow_datasets as tfds
+handlers = list(logging.getLogger().handlers)
+builder = tfds.builder('segment_anything', data_dir=sys.argv[1])
+assert builder.info.splits['train'].num_examples
+assert len(builder.as_dataset(split='train'))
+assert logging.getLogger().handlers == handlers
+loaded = {'apache_beam', 'pandas', 'segment_anything_tfds.prepare.build'} & set(sys.modules)
+assert not loaded, loaded
+"""
+    run_python(code, built.data_path.parent.parent)
+
+
+def test_shown_by_tfds(built, tmp_path):
+    pytest.importorskip('matplotlib').use('agg')
+    shown = tfds.show_examples(built.as_dataset(split='train'), built.info, rows=1, cols=2)
+    assert len(shown.axes) == 2
+
+
 def test_import_needs_neither_tensorflow_nor_tfds():
     run_python(
         'import segment_anything_tfds, sys\n'

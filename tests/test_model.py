@@ -175,6 +175,7 @@ def test_a_round_of_correction_adds_a_click_and_the_logits(segmenter):
     assert corrected['point_coords'].shape == (B, K, 2, 2)
     np.testing.assert_array_equal(corrected['mask_input'], logits)
     at = (np.asarray(corrected['point_coords'])[..., 1, :] + 0.5) / (SIDE / GRID)
+    np.testing.assert_array_equal(at % 1, 0.5)  # the middle of a cell: of 4 pixels, pixel 1.5
     x, y = np.moveaxis(np.floor(at).astype(int), -1, 0)
     labels = np.asarray(corrected['point_labels'])[..., 1]
     for b, k in np.ndindex(B, K):

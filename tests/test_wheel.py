@@ -1,11 +1,14 @@
 """The package as it is installed: a wheel made from the source distribution, away from here."""
 
+import email
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import zipfile
 
 import pytest
@@ -13,8 +16,7 @@ from building import REPO, build, digests
 
 import segment_anything_tfds  # noqa: F401
 
-PARTS = ('segment_anything_tfds', 'dummy_data', 'checksums')
-FILES = ('setup.py', 'pyproject.toml', 'README.md', 'LICENSE')
+NOT_SOURCE = ('.git', '.venv', '.*_cache', '__pycache__', '*.egg-info', 'build', '_build')
 BUILD = """
 import pathlib, sys
 import segment_anything_tfds
@@ -49,16 +51,20 @@ def _run(*command: object, cwd: pathlib.Path) -> subprocess.CompletedProcess:
 
 
 @pytest.fixture(scope='module')
-def wheel(tmp_path_factory) -> pathlib.Path:
-    """The wheel; Beam's `--setup_file` makes the same source distribution."""
-    source, out = tmp_path_factory.mktemp('source'), tmp_path_factory.mktemp('wheel')
-    for name in PARTS:
-        shutil.copytree(REPO / name, source / name, ignore=shutil.ignore_patterns('__pycache__'))
-    for name in FILES:
-        shutil.copy(REPO / name, source)
+def source_archive(tmp_path_factory) -> pathlib.Path:
+    """The source distribution; Beam's `--setup_file` makes the same."""
+    source, out = tmp_path_factory.mktemp('copy') / 'source', tmp_path_factory.mktemp('sdist')
+    shutil.copytree(REPO, source, ignore=shutil.ignore_patterns(*NOT_SOURCE))
     _run(sys.executable, 'setup.py', '-q', 'sdist', '--dist-dir', out, cwd=source)
     (archive,) = out.glob('*.tar.gz')
-    _run(sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '-w', out, archive, cwd=out)
+    return archive
+
+
+@pytest.fixture(scope='module')
+def wheel(source_archive, tmp_path_factory) -> pathlib.Path:
+    out = tmp_path_factory.mktemp('wheel')
+    command = (sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '-w', out, source_archive)
+    _run(*command, cwd=out)
     (found,) = out.glob('*.whl')
     return found
 
@@ -78,6 +84,35 @@ def python(wheel, tmp_path_factory) -> pathlib.Path:
         cwd=folder,
     )
     return python
+
+
+def test_source_distribution_holds_what_the_tests_need(source_archive):
+    with tarfile.open(source_archive) as tar:
+        names = {name.partition('/')[2] for name in tar.getnames()}
+    needed = ('tests', 'benchmarks', 'examples', 'dummy_data', '.ci')
+    files = [path for part in needed for path in (REPO / part).rglob('*') if path.is_file()]
+    missing = [
+        name
+        for path in files
+        if (name := path.relative_to(REPO).as_posix()) not in names and '__pycache__' not in name
+    ]
+    assert not missing
+
+
+def test_metadata_for_a_package_index(wheel):
+    with zipfile.ZipFile(wheel) as package:
+        (name,) = [name for name in package.namelist() if name.endswith('/METADATA')]
+        metadata = email.message_from_bytes(package.read(name))
+    assert metadata['License-Expression'] == 'Apache-2.0'
+    assert metadata['Author']
+    assert len(metadata.get_all('Project-URL')) >= 3
+    assert 'Programming Language :: Python :: 3.13' in metadata.get_all('Classifier')
+    targets = re.findall(r'\]\(([^)]+)\)', metadata.get_payload())
+    assert targets
+    assert not [target for target in targets if not target.startswith(('https://', '#'))]
+    required = metadata.get_all('Requires-Dist')
+    without_floor = [line for line in required if 'extra' not in line and '>=' not in line]
+    assert [re.split(r'[<;]', line)[0] for line in without_floor] == ['etils', 'protobuf']
 
 
 def test_wheel_holds_what_a_build_needs(wheel):

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from segment_anything_tfds.source import faults, label_table, meter, selection
+from segment_anything_tfds.source import faults, meter, selection
 from segment_anything_tfds.source.archive import inputs
 
 if TYPE_CHECKING:
     from segment_anything_tfds.exchange.records import Record
+    from segment_anything_tfds.source import label_table
 
 Path = str | os.PathLike
 Paths = Path | Sequence[Path]
@@ -158,7 +159,11 @@ def read(
     """Records of all inputs, filtered; what is wrong with the arguments is said at once."""
     from segment_anything_tfds.exchange import filters
 
-    table = None if labels is None else label_table.open_table(labels)
+    table = None
+    if labels is not None:
+        from segment_anything_tfds.source import label_table  # imports NumPy
+
+        table = label_table.open_table(labels)
     try:
         keep = filters.parse(filter or '', table.kinds() if table else None)
     except ValueError as error:

@@ -65,7 +65,8 @@ class PromptableSegmenter(keras.Model):
 
     Example:
       >>> model = PromptableSegmenter(training.small_sam(64))
-      >>> model.compile('adamw', loss=losses.SegmentAnythingLoss(), metrics=[metrics.MeanMaskIoU()])
+      >>> loss, metric = training.SegmentAnythingLoss(), training.MeanMaskIoU()
+      >>> model.compile('adamw', loss=loss, metrics=[metric])
     """
 
     def __init__(

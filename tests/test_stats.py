@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as mask_utils
 
+from segment_anything_tfds.cli import main
 from segment_anything_tfds.prepare import runner
 from segment_anything_tfds.report import counting, dataset_stats, plots, shapes
 
@@ -241,3 +242,23 @@ def test_real_masks(shared_data):
         mask = mask_utils.decode(rles[n])
         assert measured.areas[n] == mask.sum()
         assert measured.hull_areas[n] == (_hull_area(mask) if mask.any() else 0)
+
+
+def test_two_data_sets_in_one_plot(tmp_path, capsys):
+    """`--against` draws both over one another, each by its own shares, and names both."""
+    pytest.importorskip('matplotlib')
+    for name, seed in (('people', 1), ('machine', 2)):
+        path = tmp_path / f'{name}.json'
+        path.write_text(json.dumps(_statistics(seed).to_json()))
+    arguments = ['stats', '--merge', str(tmp_path / 'people.json')]
+    arguments += ['--against', str(tmp_path / 'machine.json'), '--json']
+    assert main.main(arguments) == 2
+    assert 'expected --png or --html beside --against' in capsys.readouterr().err
+    pictures = ['--png', str(tmp_path / 'a.png'), '--html', str(tmp_path / 'a.html')]
+    assert main.main([*arguments, *pictures]) == 0
+    assert json.loads(capsys.readouterr().out) == _statistics(1).to_json()
+    page = (tmp_path / 'a.html').read_text()
+    assert page.count('data:image/png;base64,') == 8 and page.count('machine.json</h2>') == 1
+    alone = plots.to_png(_statistics(1))
+    assert (tmp_path / 'a.png').read_bytes()[:4] == alone[:4]
+    assert (tmp_path / 'a.png').read_bytes() != alone

@@ -25,6 +25,7 @@ def stats(
     *,
     archives: choosing.Archives = None,
     merge: choosing.Paths = (),
+    against: choosing.Path | None = None,
     on_error: str = 'fail',
     out: choosing.Path | None = None,
     png: choosing.Path | None = None,
@@ -40,6 +41,8 @@ def stats(
       paths: archives, folders of archives, extracted archives, or prepared datasets.
       archives: numbers of the archives that are wanted, such as `'20-29,130'`; all by default.
       merge: files that earlier runs wrote, to be added.
+      against: another data set, or a `.json` file that an earlier run wrote: its curves are drawn
+        over these in `png` and `html`, as people's masks beside a machine's.
       on_error: records that break rules are left out and listed in `faults` and `first_faults`;
         with `'fail'` the command ends with 1 then. Nothing is raised for them.
       out: a file for the numbers, as JSON; may be remote.
@@ -62,16 +65,26 @@ def stats(
         raise choosing.ArgumentError('expected PATH or --merge FILE; got neither')
     for option, path in {'out': out, 'png': png, 'html': html}.items():
         places.check_file(option, path)
+    if against is not None and png is None and html is None:
+        raise choosing.ArgumentError('expected --png or --html beside --against; got neither')
     if png is not None or html is not None:
         importlib.import_module('matplotlib')  # where it is missing, that is said first
-    parts = [_read(path) for path in merged]
+    parts = [_read(path, '--merge') for path in merged]
     if named:
         parts.append(_count(choosing.find(named, archives), out, beam_options))
     found = dataset_stats.total(parts)
     if out is not None and merged:
         places.save(out, json.dumps(found.to_json()).encode())
-    _draw(found, png, html, _title([*named, *merged], archives))
+    other = (os.fspath(against), _other(against, beam_options)) if against is not None else None
+    _draw(found, png, html, _title([*named, *merged], archives), other)
     return found
+
+
+def _other(path: choosing.Path, beam_options: str) -> Statistics:
+    """What is counted on the other data set: all of it, whatever is chosen of the first."""
+    if os.fspath(path).endswith('.json'):
+        return _read(path, '--against')
+    return _count(choosing.find([path], None), None, beam_options)
 
 
 def _title(sources: Sequence[choosing.Path], archives: choosing.Archives) -> str:
@@ -80,19 +93,24 @@ def _title(sources: Sequence[choosing.Path], archives: choosing.Archives) -> str
 
 
 def _draw(
-    found: Statistics, png: choosing.Path | None, html: choosing.Path | None, title: str
+    found: Statistics,
+    png: choosing.Path | None,
+    html: choosing.Path | None,
+    title: str,
+    other: tuple[str, Statistics] | None,
 ) -> None:
     if png is None and html is None:
         return
     from segment_anything_tfds.report import plots
 
     if png is not None:
-        places.save(png, plots.to_png(found))
+        places.save(png, plots.to_png(found, name=title, against=other))
     if html is not None:
-        places.save(html, plots.to_html(found, title).encode(errors='backslashreplace'))
+        page = plots.to_html(found, title, other)
+        places.save(html, page.encode(errors='backslashreplace'))
 
 
-def _read(path: choosing.Path) -> Statistics:
+def _read(path: choosing.Path, option: str) -> Statistics:
     from segment_anything_tfds.report import dataset_stats
 
     try:
@@ -101,7 +119,7 @@ def _read(path: choosing.Path) -> Statistics:
         )
     except ValueError as error:
         raise ValueError(
-            f'--merge: expected what `sa1b stats --out` writes in {path}; got: {error}'
+            f'{option}: expected what `sa1b stats --out` writes in {path}; got: {error}'
         ) from None
 
 

@@ -17,6 +17,7 @@ shard is one unit of work for Beam, so the same command covers the whole data on
   sa1b stats prepared/segment_anything/1.0.0 --out stats.json
   sa1b stats archives --beam_options direct_running_mode=multi_processing,direct_num_workers=8
   sa1b stats --merge monday.json tuesday.json --html both.html
+  sa1b stats sa_000020.tar --against machine/ --png both.png
 
 Counts are exact; results of several runs can be added up.
 """
@@ -32,6 +33,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     terminal.add_archives(parser)
     parser.add_argument(
         '--merge', nargs='+', default=[], metavar='FILE', help='add what earlier runs wrote'
+    )
+    parser.add_argument(
+        '--against',
+        metavar='PATH',
+        help='draw the curves of another dataset, or of what an earlier run wrote, over these',
     )
     parser.add_argument(
         '--on_error',
@@ -60,6 +66,7 @@ def run(args: argparse.Namespace) -> int:
         args.paths,
         archives=args.archives,
         merge=args.merge,
+        against=args.against,
         on_error=args.on_error,
         out=args.out,
         png=args.png,

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import base64
+import functools
 import html
 import io
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from segment_anything_tfds.report import dataset_stats
 
 _BLUE, _GRID = '#4c8dd6', '#d8dce3'
+_COLORS = (_BLUE, '#d9822b')  # of the statistics, and of those that they are compared with
+
+Sets = Sequence[tuple[str, dataset_stats.Statistics]]
+"""One or two data sets, each with the name that legends show."""
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>SA-1B statistics</title>
@@ -32,8 +38,7 @@ td, th {{ padding: .3rem .8rem; text-align: right; border-bottom: 1px solid #ece
 td:first-child, th:first-child {{ text-align: left; }}
 </style></head><body>
 <h1>SA-1B statistics</h1><p class="faint">{title}</p>
-<div class="tiles">{tiles}</div>
-<table><tr><th>per mask</th><th>mean</th>{heads}</tr>{rows}</table>
+{tables}
 <p class="faint">Counts are exact; quantiles are off by less than the width of a bin,
 {error} at most.</p>
 <div class="plots">{plots}</div>
@@ -41,26 +46,61 @@ td:first-child, th:first-child {{ text-align: left; }}
 """
 
 
-def to_png(statistics: dataset_stats.Statistics) -> bytes:
-    """All plots in one picture, as a PNG file."""
+def to_png(
+    statistics: dataset_stats.Statistics,
+    *,
+    name: str = '',
+    against: tuple[str, dataset_stats.Statistics] | None = None,
+) -> bytes:
+    """All plots in one picture, as a PNG file.
+
+    Args:
+      statistics: what was counted.
+      name: what it was counted on, for the legends.
+      against: name and statistics of another data set, whose curves are drawn over these.
+
+    Returns:
+      The file.
+    """
+    panels = _panels(_sets(name, statistics, against))
     figure, axes = _figure(2, 4, (19, 8.6))
-    for axis, draw in zip(axes.flat, _PLOTS.values(), strict=False):
-        draw(axis, statistics)
-    for axis in axes.flat[len(_PLOTS) :]:
+    for axis, draw in zip(axes.flat, panels.values(), strict=False):
+        draw(axis)
+    for axis in axes.flat[len(panels) :]:
         axis.set_visible(False)
     return _save(figure)
 
 
-def to_html(statistics: dataset_stats.Statistics, title: str) -> str:
+def to_html(
+    statistics: dataset_stats.Statistics,
+    title: str,
+    against: tuple[str, dataset_stats.Statistics] | None = None,
+) -> str:
     """A page with the numbers and one picture a plot.
 
     Args:
       statistics: what was counted.
       title: what it was counted on.
+      against: title and statistics of another data set, for the same plots.
 
     Returns:
       The text of the HTML file.
     """
+    sets = _sets(title, statistics, against)
+    return _PAGE.format(
+        title=html.escape(' and '.join(name for name, _ in sets)),
+        tables=''.join(_tables(*one, named=len(sets) > 1) for one in sets),
+        error=max((axis.high - axis.low) / axis.bins for axis in dataset_stats.AXES.values()),
+        plots=''.join(_figure_tag(*panel) for panel in _panels(sets).items()),
+    )
+
+
+def _sets(name, statistics, against) -> Sets:
+    return [(name, statistics), *([against] if against else [])]
+
+
+def _tables(name: str, statistics: dataset_stats.Statistics, *, named: bool) -> str:
+    """The numbers of one data set."""
     tiles = {
         'images': f'{statistics.images:,}',
         'masks': f'{statistics.masks:,}',
@@ -69,17 +109,20 @@ def to_html(statistics: dataset_stats.Statistics, title: str) -> str:
         'left out, with faults': f'{sum(statistics.faults.values()):,}',
     }
     rows = [
-        [name, _number(statistics.mean(name))]
-        + [_number(statistics.quantile(name, share)) for share in dataset_stats.QUANTILES]
-        for name in dataset_stats.AXES
+        [axis, _number(statistics.mean(axis))]
+        + [_number(statistics.quantile(axis, share)) for share in dataset_stats.QUANTILES]
+        for axis in dataset_stats.AXES
     ]
-    return _PAGE.format(
-        title=html.escape(title),
-        tiles=''.join(f'<div class="tile"><b>{v}</b>{k}</div>' for k, v in tiles.items()),
-        heads=''.join(f'<th>{share:.0%}</th>' for share in dataset_stats.QUANTILES),
-        rows=''.join(f'<tr><td>{"</td><td>".join(row)}</td></tr>' for row in rows),
-        error=max((axis.high - axis.low) / axis.bins for axis in dataset_stats.AXES.values()),
-        plots=''.join(_figure_tag(name, statistics) for name in _PLOTS),
+    heads = ''.join(f'<th>{share:.0%}</th>' for share in dataset_stats.QUANTILES)
+    return ''.join(
+        [
+            f'<h2>{html.escape(name)}</h2>' if named else '',
+            '<div class="tiles">',
+            *(f'<div class="tile"><b>{value}</b>{key}</div>' for key, value in tiles.items()),
+            f'</div>\n<table><tr><th>per mask</th><th>mean</th>{heads}</tr>',
+            *(f'<tr><td>{"</td><td>".join(row)}</td></tr>' for row in rows),
+            '</table>',
+        ]
     )
 
 
@@ -87,9 +130,9 @@ def _number(value: float) -> str:
     return 'none' if np.isnan(value) else f'{value:.3f}'
 
 
-def _figure_tag(name: str, statistics: dataset_stats.Statistics) -> str:
+def _figure_tag(name: str, draw: Callable) -> str:
     figure, axes = _figure(1, 1, (5.2, 4))
-    _PLOTS[name](axes[0, 0], statistics)
+    draw(axes[0, 0])
     data = base64.b64encode(_save(figure)).decode()
     return f'<figure><img alt="{name}" src="data:image/png;base64,{data}"></figure>'
 
@@ -115,7 +158,26 @@ def _style(axis, title: str, ylabel: str = 'share') -> None:
     axis.set_axisbelow(True)
 
 
-def _plot_centers(axis, statistics: dataset_stats.Statistics) -> None:
+def _panels(sets: Sets) -> dict[str, Callable]:
+    """What draws each plot: mask centres apart, curves of all data sets over one another."""
+    panels = {}
+    for number, (name, statistics) in enumerate(sets):
+        title = f'mask centres: {name}' if len(sets) > 1 else 'mask centres, relative to the image'
+        key = f'centers of {name}' if number else 'centers'
+        panels[key] = functools.partial(_plot_centers, statistics=statistics, title=title)
+    for key, draw in _PLOTS.items():
+        panels[key] = functools.partial(_draw_all, draw=draw, sets=sets)
+    return panels
+
+
+def _draw_all(axis, draw: Callable, sets: Sets) -> None:
+    names = [name for name, _ in sets]
+    draw(axis, [statistics for _, statistics in sets], names)
+    if len(sets) > 1:
+        axis.legend(fontsize=8, frameon=False)
+
+
+def _plot_centers(axis, statistics: dataset_stats.Statistics, title: str) -> None:
     side = dataset_stats.CENTER_BINS // (
         1 if statistics.masks > 10**5 else 4
     )  # few masks, larger bins
@@ -130,25 +192,42 @@ def _plot_centers(axis, statistics: dataset_stats.Statistics) -> None:
         vmin=0,
         vmax=max(1, np.quantile(joined, 0.995)),
     )
-    axis.set_title('mask centres, relative to the image', fontsize=10)
+    axis.set_title(title, fontsize=10)
     axis.set_xlabel('x')
     axis.set_ylabel('y')
 
 
-def _plot_masks_per_image(axis, statistics: dataset_stats.Statistics) -> None:
-    masks, images = np.array([*statistics.masks_per_image.items()], int).reshape(-1, 2).T
-    bins = np.linspace(0, max(10, masks.max(initial=0) + 1), 31)
-    axis.hist(masks, bins, weights=images / max(1, statistics.images), color=_BLUE)
+def _plot_masks_per_image(axis, sets: Sequence, names: Sequence[str]) -> None:
+    counts = [np.array([*s.masks_per_image.items()], int).reshape(-1, 2).T for s in sets]
+    most = max(masks.max(initial=0) for masks, _ in counts)
+    bins = np.linspace(0, max(10, most + 1), 31)
+    shares = [
+        np.histogram(masks, bins, weights=images / max(1, statistics.images))[0]
+        for (masks, images), statistics in zip(counts, sets, strict=True)
+    ]
+    _stairs(axis, shares, [bins] * len(sets), names)
     _style(axis, 'masks an image', 'share of images')
 
 
-def _plot_image_sizes(axis, statistics: dataset_stats.Statistics) -> None:
-    rows = [(w, h, n) for (h, w), n in statistics.image_sizes.items()]
-    if rows:
-        width, height, count = np.array(rows, float).T
-        axis.scatter(width, height, 12 + 240 * count / count.max(), color=_BLUE, alpha=0.55)
-        axis.set_xlim(0, width.max() * 1.12)
-        axis.set_ylim(0, height.max() * 1.12)
+def _stairs(axis, shares: Sequence, edges: Sequence, names: Sequence[str]) -> None:
+    """One filled histogram; or several, as lines over one another."""
+    for share, edge, name, color in zip(shares, edges, names, _COLORS, strict=False):
+        alone = len(shares) == 1
+        axis.stairs(share, edge, fill=alone, color=color, linewidth=1.6, label=name)
+
+
+def _plot_image_sizes(axis, sets: Sequence, names: Sequence[str]) -> None:
+    right = top = 0.0
+    for statistics, name, color in zip(sets, names, _COLORS, strict=False):
+        rows = [(w, h, n) for (h, w), n in statistics.image_sizes.items()]
+        if rows:
+            width, height, count = np.array(rows, float).T
+            sizes = 12 + 240 * count / count.max()
+            axis.scatter(width, height, sizes, color=color, alpha=0.55, label=name)
+            right, top = max(right, width.max()), max(top, height.max())
+    if right:
+        axis.set_xlim(0, right * 1.12)
+        axis.set_ylim(0, top * 1.12)
     _style(axis, 'image sizes (area: number of images)', 'height')
     axis.set_xlabel('width')
 
@@ -156,16 +235,17 @@ def _plot_image_sizes(axis, statistics: dataset_stats.Statistics) -> None:
 def _plot_axis(name: str, view: tuple[float, float] | None = None, log: bool = False):
     """A plot of one histogram; its bins are joined to about 50 within the view."""
 
-    def draw(axis, statistics: dataset_stats.Statistics) -> None:
-        edges, counts = dataset_stats.AXES[name].edges(), statistics.histograms[name][1:-1]
+    def draw(axis, sets: Sequence, names: Sequence[str]) -> None:
+        edges = dataset_stats.AXES[name].edges()
+        counts = [statistics.histograms[name][1:-1] for statistics in sets]
         step = edges[1] - edges[0]
-        low, high = view or _range(edges, counts)
+        low, high = view or _range(edges, sum(counts))
         joined = max(1, round((high - low) / step / 50))
-        starts = np.arange(0, len(counts), joined)
-        share = np.add.reduceat(counts, starts) / max(1, counts.sum())
-        axis.stairs(share, [*edges[starts], edges[-1]], fill=True, color=_BLUE)
+        starts = np.arange(0, len(edges) - 1, joined)
+        shares = [np.add.reduceat(count, starts) / max(1, count.sum()) for count in counts]
+        _stairs(axis, shares, [[*edges[starts], edges[-1]]] * len(sets), names)
         axis.set_xlim(low, high)
-        if log and counts.any():
+        if log and any(count.any() for count in counts):
             axis.set_yscale('log', nonpositive='clip')
         _style(axis, dataset_stats.AXES[name].title, 'share of masks')
 
@@ -183,7 +263,6 @@ def _range(edges: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
 
 
 _PLOTS = {
-    'centers': _plot_centers,
     'masks_per_image': _plot_masks_per_image,
     'relative_size': _plot_axis('relative_size', (0, 1), log=True),
     'concavity': _plot_axis('concavity', (0, 1)),

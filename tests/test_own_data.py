@@ -229,3 +229,29 @@ def test_coco_there_and_back(pictures, tmp_path):
         assert row['area'] == area == coco_mask.area(coco.annToRLE(row))
         assert row['bbox'] == box == coco_mask.toBbox(coco.annToRLE(row)).tolist()
         assert names[row['category_id']] == ('cat' if row['sa_id'] % 2 else 'person')
+
+
+@pytest.mark.slow
+def test_a_model_trains_on_coco_by_the_same_recipe(pictures, tmp_path):
+    """COCO -> SA-1B -> the builder -> a recipe -> `fit`: the loss on these masks falls."""
+    import building
+    import keras
+
+    from segment_anything_tfds import training
+
+    path, _ = _coco(tmp_path / 'coco', pictures)
+    out = tmp_path / 'sa1b'
+    sa1b.import_data(path, format='coco', out=out)
+    built = building.build(out, tmp_path / 'data')
+    recipe = training.recipes.get('sam', image_size=64, mask_size=16, num_masks=2)
+    examples = built.as_dataset(split='train', decoders=recipe.decoders)
+    with_masks = examples.filter(lambda example: len(example['annotations']['area']) > 0)
+    assert len(list(examples)) == 3 and len(list(with_masks)) == 2
+    keras.utils.set_random_seed(0)
+    model = training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1))
+    model.compile(
+        keras.optimizers.AdamW(3e-3), loss=training.SegmentAnythingLoss(), jit_compile=False
+    )
+    batches = recipe.batches(with_masks.repeat(), 2, seed=0)
+    losses = model.fit(batches, epochs=4, steps_per_epoch=15, verbose=0).history['loss']
+    assert np.isfinite(losses).all() and losses[-1] < 0.8 * losses[0]

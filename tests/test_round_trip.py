@@ -208,8 +208,8 @@ def test_images_elsewhere(exported, tmp_path):
     assert len(_import(path, 'cvat', tmp_path / 'a', '--images', str(images))) == 5
 
 
-_MEMORY = """
-import resource, sys, pathlib
+_MEMORY = r"""
+import pathlib, re, sys
 from segment_anything_tfds.exchange import formats, imports, records
 from segment_anything_tfds.source.archive import inputs
 one = list(records.read(inputs.find([sys.argv[1]])[0]))[0]
@@ -222,7 +222,9 @@ if sys.argv[2] == 'export':
     formats.write(many(), sys.argv[3], sys.argv[5])
 else:
     imports.write(imports.read(sys.argv[5], sys.argv[3]), sys.argv[5] + '_back')
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+# `ru_maxrss` would begin with what the parent process held when it started this one.
+status = pathlib.Path('/proc/self/status').read_text()
+print(int(re.search(r'VmHWM:\s*(\d+) kB', status)[1]) // 1024)
 """
 
 

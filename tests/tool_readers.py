@@ -1,5 +1,5 @@
 """Reads exports with the libraries of the tools themselves, in a process and an environment of
-their own: `python tool_readers.py FORMAT FOLDER` prints a JSON line a mask.
+their own: `python tool_readers.py FORMAT FOLDER...` prints a JSON line a mask.
 
 Nothing of the package is imported here: what these libraries see is what their users get.
 """
@@ -93,16 +93,18 @@ def read_fiftyone(folder):
                 yield pathlib.Path(path).stem, found['sa_id'], mask
 
 
-def main(name, folder):
+def main(name, folders):
     logging.disable(logging.WARNING)
     with contextlib.redirect_stdout(io.StringIO()):  # where tools greet
         lines = [
             {
+                'folder': str(folder),
                 'image': image,
                 'id': identity,
                 'shape': list(np.shape(mask)),
                 'pixels': hashlib.sha256(np.asarray(mask, np.uint8).tobytes()).hexdigest(),
             }
+            for folder in folders
             for image, identity, mask in globals()[f'read_{name}'](folder)
         ]
     for line in lines:
@@ -110,4 +112,4 @@ def main(name, folder):
 
 
 if __name__ == '__main__':
-    main(sys.argv[1], pathlib.Path(sys.argv[2]))
+    main(sys.argv[1], [pathlib.Path(folder) for folder in sys.argv[2:]])

@@ -174,6 +174,33 @@ def test_filters(dataset, change, keeps):
     assert total
 
 
+def test_masks_without_scores_pass_all_limits_and_come_first(dataset):
+    """-1 says that people have made a mask: it is taken, and wins over a copy with a score."""
+    (example,) = dataset.take(1)
+    annotations = dict(example['annotations'])
+    count = len(annotations['area'])
+    twice = tf.range(2 * count) % count
+    annotations = tf.nest.map_structure(lambda column: tf.gather(column, twice), annotations)
+    by_people = tf.range(2 * count) >= count
+    for name in ('predicted_iou', 'stability_score'):
+        scores = annotations[name]
+        annotations[name] = tf.where(by_people, -tf.ones_like(scores), 0.9 * tf.ones_like(scores))
+    annotations['area'] = tf.cast(tf.where(by_people, 3, 2), annotations['area'].dtype)
+    changes = {'num_masks': 2 * count, 'max_area_fraction': 1.0}
+
+    def taken(**more):
+        recipe = training.recipes.get('sam', **{**SMALL, **changes, **more})
+        inputs, _, _ = recipe({**example, 'annotations': annotations}, tf.constant([1, 2]))
+        areas = inputs['area'].numpy()
+        return np.sum(areas == 3), np.sum(areas == 2)
+
+    assert taken() == (count, count)
+    assert taken(min_predicted_iou=0.95) == (count, 0)
+    assert taken(min_stability_score=0.95) == (count, 0)
+    people, machine = taken(nms_threshold=0.7)
+    assert people > 0 and machine == 0
+
+
 def test_suppression_leaves_no_overlap(dataset):
     recipe = training.recipes.get('sam2_image', **{**SMALL, 'num_masks': 64}, nms_threshold=0.3)
     plain = dataclasses.replace(recipe, nms_threshold=None)

@@ -3,9 +3,13 @@
 import doctest
 import json
 import re
+import warnings
+from collections import Counter
 
+import nested
 import numpy as np
 import pytest
+import reference
 from pycocotools import mask as mask_utils
 
 from segment_anything_tfds.cli import main
@@ -131,7 +135,8 @@ def test_statistics_equal_plain_numpy():
     assert statistics.image_sizes == {(20, 30): 2}
     relative = np.sqrt(masks.mean((1, 2)))
     concavity = np.array([1 - mask.sum() / _hull_area(mask) for mask in full])
-    values = {'relative_size': relative, 'concavity': concavity}
+    covered = np.array([masks[:30].any(0).mean(), masks[30:].any(0).mean()])
+    values = {'relative_size': relative, 'concavity': concavity, 'coverage': covered}
     values.update(predicted_iou=iou, stability_score=stability)
     for name, expected in values.items():
         assert statistics.histograms[name].sum() == len(expected)
@@ -148,6 +153,29 @@ def test_statistics_equal_plain_numpy():
         y, x = (rows.mean() + 0.5) / 20, (columns.mean() + 0.5) / 30
         centers[int(y * dataset_stats.CENTER_BINS), int(x * dataset_stats.CENTER_BINS)] += 1
     np.testing.assert_array_equal(statistics.centers, centers)
+
+
+def test_depth_and_children_equal_the_reference():
+    statistics, depths, children = dataset_stats.Statistics(), Counter(), Counter()
+    for seed in range(4):
+        masks = nested.boxes_in_boxes(seed, 12, (40, 50))
+        statistics.add([40, 50], _counts(masks), np.ones(12), np.ones(12))
+        parents, depth = reference.hierarchy(masks)
+        depths.update(depth)
+        children.update([parents.count(n) for n in range(12)])
+    assert statistics.depth == depths and statistics.children == children
+    assert max(depths) >= 2 and max(children) >= 2, 'the masks are nested'
+
+
+def test_masks_without_scores_are_counted_apart():
+    statistics = dataset_stats.Statistics()
+    masks = np.ones([3, 4, 5], np.uint8)
+    statistics.add([4, 5], _counts(masks), [0.9, -1, -1], [0.96, -1, -1])
+    assert (statistics.masks, statistics.unscored_masks) == (3, 2)
+    assert statistics.mean('predicted_iou') == 0.9
+    assert statistics.mean('stability_score') == 0.96
+    assert statistics.histograms['relative_size'].sum() == 3
+    assert (statistics + statistics).to_json()['unscored_masks'] == 4
 
 
 def _as_text(statistics: dataset_stats.Statistics) -> str:
@@ -229,7 +257,7 @@ def test_plots_and_page(statistics):
     pytest.importorskip('matplotlib')
     assert plots.to_png(statistics).startswith(b'\x89PNG')
     page = plots.to_html(statistics, 'a <b> & c')
-    assert 'a &lt;b&gt; &amp; c' in page and page.count('data:image/png;base64,') == 7
+    assert 'a &lt;b&gt; &amp; c' in page and page.count('data:image/png;base64,') == 10
     assert not re.search(r'(?:src|href)="?https?:|@import|url\(', page)
     assert f'<b>{statistics.masks}</b>' in page
 
@@ -255,10 +283,10 @@ def test_two_data_sets_in_one_plot(tmp_path, capsys):
     assert main.main(arguments) == 2
     assert 'expected --png or --html beside --against' in capsys.readouterr().err
     pictures = ['--png', str(tmp_path / 'a.png'), '--html', str(tmp_path / 'a.html')]
-    assert main.main([*arguments, *pictures]) == 0
+    with warnings.catch_warnings():
+        warnings.simplefilter('error', UserWarning)  # where names leave no room for the plots
+        assert main.main([*arguments, *pictures]) == 0
     assert json.loads(capsys.readouterr().out) == _statistics(1).to_json()
     page = (tmp_path / 'a.html').read_text()
-    assert page.count('data:image/png;base64,') == 8 and page.count('machine.json</h2>') == 1
-    alone = plots.to_png(_statistics(1))
-    assert (tmp_path / 'a.png').read_bytes()[:4] == alone[:4]
-    assert (tmp_path / 'a.png').read_bytes() != alone
+    assert page.count('data:image/png;base64,') == 11 and page.count('machine.json</h2>') == 1
+    assert (tmp_path / 'a.png').read_bytes().startswith(b'\x89PNG')

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 
 from segment_anything_tfds.cli import terminal
 
 HELP = """\
-count: where masks lie, how large and how concave they are, their scores
+count: where masks lie, how large and concave they are, how they are nested, their scores
 
 The analysis of section 5 of the SAM paper, on any selection: mask centres (figure 5), masks an
-image, relative mask size, concavity, predicted_iou and stability_score, image sizes. One archive or
+image, relative mask size, concavity, predicted_iou and stability_score, image sizes; and how much
+of an image masks cover, the depth of masks in masks, and how many parts each has. One archive or
 shard is one unit of work for Beam, so the same command covers the whole data on many machines.
 
   sa1b stats archives --html stats.html --png stats.png
@@ -88,8 +90,11 @@ def _print(statistics) -> None:
     masks_per_image = statistics.masks / max(1, statistics.images)
     print(
         f'{statistics.images:,} images, {statistics.masks:,} masks '
-        f'({masks_per_image:.1f} an image, {statistics.empty_masks:,} empty)'
+        f'({masks_per_image:.1f} an image, {statistics.empty_masks:,} empty, '
+        f'{statistics.unscored_masks:,} without scores)'
     )
+    for name in ('depth', 'children'):
+        print(f'masks by {name}: {_shares(getattr(statistics, name))}')
     for reason, count in statistics.faults.most_common():
         print(f'left out: {count:,} {reason}')
     rows = [
@@ -99,3 +104,15 @@ def _print(statistics) -> None:
     ]
     header = ['', 'mean', *(f'{share:.0%}' for share in dataset_stats.QUANTILES)]
     print(terminal.table(header, rows))
+
+
+def _shares(counts) -> str:
+    """`'0: 61.2 %, 1: 30.0 %'`, up to 3 and more."""
+    joined = Counter()
+    for number, masks in counts.items():
+        joined[min(number, 3)] += masks
+    total = max(1, sum(joined.values()))
+    return ', '.join(
+        f'{number}{" or more" if number == 3 else ""}: {joined[number] / total:.1%}'
+        for number in range(4)
+    )

@@ -16,46 +16,18 @@ from typing import Any
 import numpy as np
 
 from segment_anything_tfds.report import shapes
+from segment_anything_tfds.report.axes import AXES, OF_IMAGES, Axis
 from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.record import coco_rle
+
+__all__ = ['AXES', 'OF_IMAGES', 'QUANTILES', 'Axis', 'Statistics', 'total']
 
 CENTER_BINS = 100
 FAULTS_KEPT = 20
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-
-
-@dataclasses.dataclass(frozen=True)
-class Axis:
-    """How a measure is counted: equal bins over [low, high], and one below and above each.
-
-    Attributes:
-      title: what it is, for a plot.
-      low: start of the first bin.
-      high: end of the last bin, which includes it.
-      bins: how many.
-    """
-
-    title: str
-    low: float
-    high: float
-    bins: int
-
-    def count(self, values: np.ndarray) -> np.ndarray:
-        """int64 [bins + 2]: how many values lie below, in each bin, and above."""
-        edges = np.linspace(self.low, self.high, self.bins + 1)
-        edges[-1] = np.nextafter(self.high, np.inf)
-        index = np.searchsorted(edges, values, side='right')
-        return np.bincount(index, minlength=self.bins + 2)
-
-    def edges(self) -> np.ndarray:
-        """float64 [bins + 1]."""
-        return np.linspace(self.low, self.high, self.bins + 1)
-
-
-AXES = {
-    'relative_size': Axis('relative mask size: sqrt(mask area / image area)', 0, 1, 1000),
-    'concavity': Axis('concavity: 1 - mask area / area of its convex hull', 0, 1, 1000),
-    'predicted_iou': Axis('predicted_iou', 0, 1.25, 1250),
-    'stability_score': Axis('stability_score', 0, 1.25, 1250),
+_TREE = {
+    'depth': 'masks by how many masks they lie in, one in another; 0 for a whole',
+    'children': 'masks by how many masks are their next parts',
 }
 
 
@@ -72,8 +44,11 @@ class Statistics:
       images: how many.
       masks: how many.
       empty_masks: masks without a pixel; they have no centre, and no concavity.
+      unscored_masks: masks that people have made or changed; they have no scores.
       masks_per_image: images by their number of masks.
       image_sizes: images by (height, width).
+      depth: masks by depth in the tree of `coco_rle.hierarchy`, 0 for a root.
+      children: masks by their number of children in that tree.
       centers: int64 [CENTER_BINS, CENTER_BINS], masks by y and x of their centre of mass, each
         relative to the image.
       histograms: by name in `AXES`, int64 [bins + 2].
@@ -86,8 +61,11 @@ class Statistics:
     images: int = 0
     masks: int = 0
     empty_masks: int = 0
+    unscored_masks: int = 0
     masks_per_image: Counter = dataclasses.field(default_factory=Counter)
     image_sizes: Counter = dataclasses.field(default_factory=Counter)
+    depth: Counter = dataclasses.field(default_factory=Counter)
+    children: Counter = dataclasses.field(default_factory=Counter)
     centers: np.ndarray = dataclasses.field(
         default_factory=lambda: np.zeros((CENTER_BINS, CENTER_BINS), np.int64)
     )
@@ -113,8 +91,8 @@ class Statistics:
         Args:
           size: [height, width] of the image.
           counts: N compressed strings in COCO RLE.
-          predicted_iou: float [N].
-          stability_score: float [N].
+          predicted_iou: float [N]; of masks without scores it is not counted.
+          stability_score: float [N]; below 0 for masks without scores.
 
         Raises:
           ValueError: a mask is malformed; see `shapes.measure`.
@@ -127,14 +105,21 @@ class Statistics:
         self.empty_masks += int((~full).sum())
         self.masks_per_image[len(counts)] += 1
         self.image_sizes[height, width] += 1
+        tree = coco_rle.hierarchy(counts, (height, width))
+        self.depth.update(tree.depth.tolist())
+        parents = tree.parents[tree.parents >= 0]
+        self.children.update(np.bincount(parents, minlength=len(counts)).tolist())
         x, y = (measured.centers[full] / (width, height)).T
         bins = [np.minimum((part * CENTER_BINS).astype(int), CENTER_BINS - 1) for part in (y, x)]
         np.add.at(self.centers, tuple(bins), 1)
+        scored = np.asarray(stability_score) >= 0  # as `carried.is_scored`
+        self.unscored_masks += int((~scored).sum())
         values = {
             'relative_size': np.sqrt(measured.areas / (height * width)),
             'concavity': 1 - measured.areas[full] / measured.hull_areas[full],
-            'predicted_iou': np.asarray(predicted_iou),
-            'stability_score': np.asarray(stability_score),
+            'coverage': np.array([measured.covered / (height * width)]),
+            'predicted_iou': np.asarray(predicted_iou)[scored],
+            'stability_score': np.asarray(stability_score)[scored],
         }
         for name, column in values.items():
             self.histograms[name] += AXES[name].count(column)
@@ -179,6 +164,7 @@ class Statistics:
             'images': self.images,
             'masks': self.masks,
             'empty_masks': self.empty_masks,
+            'unscored_masks': self.unscored_masks,
             'faults': dict(sorted(self.faults.items())),
             'first_faults': self.first_faults,
             'masks_per_image': {
@@ -189,6 +175,13 @@ class Statistics:
                 {'height': height, 'width': width, 'images': count}
                 for (height, width), count in sorted(self.image_sizes.items())
             ],
+            **{
+                name: {
+                    'meaning': meaning,
+                    'counts': {str(n): masks for n, masks in sorted(getattr(self, name).items())},
+                }
+                for name, meaning in _TREE.items()
+            },
             'centers': {
                 'meaning': 'masks by [y, x] of their centre of mass, relative to the image',
                 'counts': self.centers.tolist(),
@@ -227,12 +220,11 @@ class Statistics:
                 images=operator.index(content['images']),
                 masks=operator.index(content['masks']),
                 empty_masks=operator.index(content['empty_masks']),
-                masks_per_image=Counter(
-                    {
-                        int(n): operator.index(images)
-                        for n, images in content['masks_per_image']['counts'].items()
-                    }
-                ),
+                unscored_masks=operator.index(content['unscored_masks']),
+                **{
+                    name: _read_numbers(content[name]['counts'])
+                    for name in ('masks_per_image', *_TREE)
+                },
                 image_sizes=Counter(
                     {
                         (row['height'], row['width']): operator.index(row['images'])
@@ -252,6 +244,10 @@ class Statistics:
                 '`stats.from_json`: expected what `sa1b stats --json` prints; got something else '
                 f'({type(error).__name__}: {error}). Count again.'
             ) from None
+
+
+def _read_numbers(counts: dict[str, int]) -> Counter:
+    return Counter({int(number): operator.index(count) for number, count in counts.items()})
 
 
 def _read_counts(values: Any, shape: tuple[int, ...]) -> np.ndarray:

@@ -15,8 +15,10 @@ from segment_anything_tfds.report import dataset_stats
 _BLUE, _GRID = '#4c8dd6', '#d8dce3'
 _COLORS = (_BLUE, '#d9822b')  # of the statistics, and of those that they are compared with
 
+_LEGEND = 28  # letters of a name in a legend; matplotlib shrinks its plots for longer ones
+
 Sets = Sequence[tuple[str, dataset_stats.Statistics]]
-"""One or two data sets, each with the name that legends show."""
+"""One or two data sets, each with its name."""
 _PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1"><title>SA-1B statistics</title>
@@ -63,7 +65,7 @@ def to_png(
       The file.
     """
     panels = _panels(_sets(name, statistics, against))
-    figure, axes = _figure(2, 4, (19, 8.6))
+    figure, axes = _figure(3, 4, (19, 12.6))
     for axis, draw in zip(axes.flat, panels.values(), strict=False):
         draw(axis)
     for axis in axes.flat[len(panels) :]:
@@ -106,6 +108,7 @@ def _tables(name: str, statistics: dataset_stats.Statistics, *, named: bool) -> 
         'masks': f'{statistics.masks:,}',
         'masks an image': f'{statistics.masks / max(1, statistics.images):.1f}',
         'empty masks': f'{statistics.empty_masks:,}',
+        'without scores': f'{statistics.unscored_masks:,}',
         'left out, with faults': f'{sum(statistics.faults.values()):,}',
     }
     rows = [
@@ -119,7 +122,7 @@ def _tables(name: str, statistics: dataset_stats.Statistics, *, named: bool) -> 
             f'<h2>{html.escape(name)}</h2>' if named else '',
             '<div class="tiles">',
             *(f'<div class="tile"><b>{value}</b>{key}</div>' for key, value in tiles.items()),
-            f'</div>\n<table><tr><th>per mask</th><th>mean</th>{heads}</tr>',
+            f'</div>\n<table><tr><th></th><th>mean</th>{heads}</tr>',
             *(f'<tr><td>{"</td><td>".join(row)}</td></tr>' for row in rows),
             '</table>',
         ]
@@ -162,7 +165,11 @@ def _panels(sets: Sets) -> dict[str, Callable]:
     """What draws each plot: mask centres apart, curves of all data sets over one another."""
     panels = {}
     for number, (name, statistics) in enumerate(sets):
-        title = f'mask centres: {name}' if len(sets) > 1 else 'mask centres, relative to the image'
+        title = (
+            f'mask centres: {_short(name)}'
+            if len(sets) > 1
+            else 'mask centres, relative to the image'
+        )
         key = f'centers of {name}' if number else 'centers'
         panels[key] = functools.partial(_plot_centers, statistics=statistics, title=title)
     for key, draw in _PLOTS.items():
@@ -171,10 +178,15 @@ def _panels(sets: Sets) -> dict[str, Callable]:
 
 
 def _draw_all(axis, draw: Callable, sets: Sets) -> None:
-    names = [name for name, _ in sets]
+    names = [_short(name) for name, _ in sets]
     draw(axis, [statistics for _, statistics in sets], names)
     if len(sets) > 1:
         axis.legend(fontsize=8, frameon=False)
+
+
+def _short(name: str) -> str:
+    """The end of a name, where paths differ."""
+    return name if len(name) <= _LEGEND else f'…{name[1 - _LEGEND :]}'
 
 
 def _plot_centers(axis, statistics: dataset_stats.Statistics, title: str) -> None:
@@ -207,6 +219,24 @@ def _plot_masks_per_image(axis, sets: Sequence, names: Sequence[str]) -> None:
     ]
     _stairs(axis, shares, [bins] * len(sets), names)
     _style(axis, 'masks an image', 'share of images')
+
+
+def _plot_counts(field: str, title: str):
+    """A plot of masks by a small whole number: 0, 1, ... and all above."""
+
+    def draw(axis, sets: Sequence, names: Sequence[str]) -> None:
+        most = min(max((max(getattr(s, field), default=0) for s in sets), default=0), 12)
+        edges = np.arange(most + 2) - 0.5
+        shares = []
+        for statistics in sets:
+            numbers, masks = np.array([*getattr(statistics, field).items()], int).reshape(-1, 2).T
+            share = np.bincount(np.minimum(numbers, most), masks, most + 1)
+            shares.append(share / max(1, statistics.masks))
+        _stairs(axis, shares, [edges] * len(sets), names)
+        axis.set_xticks(range(most + 1))
+        _style(axis, title, 'share of masks')
+
+    return draw
 
 
 def _stairs(axis, shares: Sequence, edges: Sequence, names: Sequence[str]) -> None:
@@ -247,7 +277,8 @@ def _plot_axis(name: str, view: tuple[float, float] | None = None, log: bool = F
         axis.set_xlim(low, high)
         if log and any(count.any() for count in counts):
             axis.set_yscale('log', nonpositive='clip')
-        _style(axis, dataset_stats.AXES[name].title, 'share of masks')
+        what = 'images' if name in dataset_stats.OF_IMAGES else 'masks'
+        _style(axis, dataset_stats.AXES[name].title, f'share of {what}')
 
     return draw
 
@@ -266,6 +297,9 @@ _PLOTS = {
     'masks_per_image': _plot_masks_per_image,
     'relative_size': _plot_axis('relative_size', (0, 1), log=True),
     'concavity': _plot_axis('concavity', (0, 1)),
+    'coverage': _plot_axis('coverage', (0, 1)),
+    'depth': _plot_counts('depth', 'depth: masks that a mask lies in, one in another'),
+    'children': _plot_counts('children', 'children: masks that are the next parts of a mask'),
     'predicted_iou': _plot_axis('predicted_iou'),
     'stability_score': _plot_axis('stability_score'),
     'image_sizes': _plot_image_sizes,

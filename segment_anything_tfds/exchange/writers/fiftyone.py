@@ -6,11 +6,13 @@
         label_types='segmentations',
     )
 
-`confidence` is `predicted_iou`; `sa_id`, `stability_score` and the prompts are attributes.
+`confidence` is `predicted_iou`, and absent where no model has scored a mask; `sa_id`,
+`stability_score` and the prompts are attributes.
 """
 
 from __future__ import annotations
 
+from segment_anything_tfds.exchange import carried
 from segment_anything_tfds.exchange.writers import coco
 
 
@@ -20,4 +22,7 @@ class Writer(coco.Writer):
     images, instances = 'data', 'labels.json'
 
     def to_coco(self, annotation: dict, **fields) -> dict:
-        return {**super().to_coco(annotation, **fields), 'score': annotation['predicted_iou']}
+        row = super().to_coco(annotation, **fields)
+        if carried.is_scored(annotation):
+            row['score'] = annotation['predicted_iou']
+        return row

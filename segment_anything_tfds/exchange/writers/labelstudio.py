@@ -68,6 +68,7 @@ class Writer(formats.Numbered):
 
 
 def _region(row: dict, label: str, data: bytes, size: tuple[int, int]) -> dict:
+    score = {'score': row['predicted_iou']} if carried.is_scored(row) else {}
     return {
         'id': str(row['id']),
         'type': 'brushlabels',
@@ -77,7 +78,7 @@ def _region(row: dict, label: str, data: bytes, size: tuple[int, int]) -> dict:
         'original_height': size[0],
         'image_rotation': 0,
         'origin': 'prediction',
-        'score': row['predicted_iou'],
+        **score,
         'value': {'format': 'rle', 'rle': list(data), 'brushlabels': [label]},
         'meta': carried.pack(row),
     }

@@ -42,9 +42,19 @@ def within(
     fraction = tf.cast(area, tf.float32) / pixels
     keep = (area >= min_area) & (fraction >= min_area_fraction)
     keep &= fraction <= max_area_fraction
-    keep &= annotations['predicted_iou'] >= min_predicted_iou
-    keep &= annotations['stability_score'] >= min_stability_score
+    keep &= score(annotations, 'predicted_iou') >= min_predicted_iou
+    keep &= score(annotations, 'stability_score') >= min_stability_score
     return keep if max_area is None else keep & (area <= max_area)
+
+
+def score(annotations: Mapping[str, Any], name: str) -> tf.Tensor:
+    """`predicted_iou` or `stability_score` of each mask, float [N].
+
+    It is 1 where no model has scored the mask, and -1 stands in both: people have made it, or
+    looked at it, so it comes before all others.
+    """
+    values = annotations[name]
+    return tf.where(annotations['stability_score'] >= 0, values, tf.ones_like(values))
 
 
 def choose(recipe, annotations, size, geometry, seed) -> dict[str, tf.Tensor]:
@@ -62,7 +72,7 @@ def choose(recipe, annotations, size, geometry, seed) -> dict[str, tf.Tensor]:
         keep &= _visible(annotations['bbox'], size, geometry)
     if recipe.nms_threshold is not None:
         kept = tf.where(keep)[:, 0]
-        scores = tf.cast(tf.gather(annotations['predicted_iou'], kept), tf.float32)
+        scores = tf.cast(tf.gather(score(annotations, 'predicted_iou'), kept), tf.float32)
         best = rle.nms(tf.gather(counts, kept), scores, size, recipe.nms_threshold)
         best = tf.gather(kept, best)[:, tf.newaxis]
         keep = tf.scatter_nd(best, tf.ones_like(best[:, 0], tf.bool), tf.shape(keep, tf.int64))
@@ -104,7 +114,7 @@ def _weights(recipe, annotations, area) -> tf.Tensor | None:
     if recipe.weights in ('area', 'sqrt_area'):
         area = tf.cast(area, tf.float32)
         return area if recipe.weights == 'area' else tf.sqrt(area)
-    return tf.cast(annotations[recipe.weights], tf.float32)
+    return tf.cast(score(annotations, recipe.weights), tf.float32)
 
 
 def _visible(bbox, size, geometry) -> tf.Tensor:

@@ -89,7 +89,9 @@ setuptools.setup(
         *(f'{PACKAGE}.{folder}' for folder in DATA_FOLDERS),
     ],
     package_dir={f'{PACKAGE}.{folder}': folder for folder in DATA_FOLDERS},
-    package_data={'': ['*.md', '*.bib', '*.txt', '*.tsv', '*.html', '*.tar', '*.md5', 'py.typed']},
+    package_data={
+        '': ['*.md', '*.bib', '*.txt', '*.tsv', '*.html', '*.js', '*.tar', '*.md5', 'py.typed']
+    },
     install_requires=[
         'apache-beam>=2.69',  # the first that takes protobuf 6.31
         'defusedxml>=0.7.1',

@@ -139,6 +139,86 @@ def test_hover_shows_the_smallest_mask_and_its_fields(two_squares):
     assert alpha[3] == 110, 'the rest of the image is dimmed'
 
 
+@pytest.fixture
+def family(browser, tmp_path):
+    """A whole (100) with two parts (101, 102), one of which has a part (103); and 104, apart."""
+    masks = np.zeros([5, 100, 200], np.uint8)
+    masks[0, 10:90, 10:90] = 1
+    masks[1, 20:60, 20:60] = 1
+    masks[2, 65:85, 20:60] = 1
+    masks[3, 30:50, 30:50] = 1
+    masks[4, 10:90, 120:190] = 1
+    tab, errors = _open(browser, tmp_path, [_sample(masks), _sample(masks[:1], 'second.jpg')])
+    yield tab
+    assert not errors
+    tab.close()
+
+
+def _at(tab, x, y):
+    code = f'[...$("top").getContext("2d").getImageData({x}, {y}, 1, 1).data]'
+    return tab.evaluate(code)
+
+
+def test_parent_and_children_are_lit(family):
+    _hover(family, 25, 40, '101')
+    related = family.evaluate('[$("stage").dataset.parent, $("stage").dataset.children]')
+    assert related == ['100', '103']
+    assert _field(family, 'level') == 'part, depth 1' and _field(family, 'parent') == '100'
+    assert _field(family, 'children') == '103'
+    alone, parent, outside = _at(family, 25, 40), _at(family, 80, 80), _at(family, 150, 50)
+    assert outside == [0, 0, 0, 110] and parent == [0, 0, 0, 55], 'the parent is less dark'
+    colors = {mask['id']: mask['color'] for mask in family.evaluate(_READ_COLORS)}
+    child = _at(family, 40, 40)
+    assert child[3] > alone[3] > 0, 'the child is filled over the mask'
+    assert max(abs(a - b) for a, b in zip(alone[:3], colors[101], strict=True)) <= 4
+    edge = _at(family, 10, 50)  # the outline of the parent
+    assert edge[3] == 255
+    light = [min(255, part + 50) for part in colors[100]]
+    assert max(abs(a - b) for a, b in zip(edge[:3], light, strict=True)) <= 4
+
+
+_READ_COLORS = '() => state.masks.map(m => ({id: m.fields.id, color: m.color}))'
+
+
+def test_keys_lead_through_the_tree(family):
+    _hover(family, 40, 40, '103')
+    assert _field(family, 'level') == 'subpart, depth 2'
+    for key, shown in (('ArrowUp', '101'), ('ArrowUp', '100'), ('ArrowUp', '100')):
+        family.keyboard.press(key)
+        assert _field(family, 'id') == shown
+    assert _field(family, 'parent') == 'none' and _field(family, 'children') == '101, 102'
+    family.keyboard.press('ArrowDown')
+    assert _field(family, 'id') == '101'
+
+
+def test_level_slider(family):
+    count, level = family.locator('#count'), family.locator('#level')
+    output = family.locator('label:has(#level) output')
+    assert count.inner_text() == '5 of 5 masks' and output.inner_text() == 'all'
+    assert level.get_attribute('max') == '2'
+    for value, text, shown in (('0', '0: wholes', 2), ('1', '1: parts', 2)):
+        level.fill(value)
+        assert (output.inner_text(), count.inner_text()) == (text, f'{shown} of 5 masks')
+    _hover(family, 40, 40, '101')  # its part is of another level, but lit
+    assert family.evaluate('$("stage").dataset.children') == '103'
+    level.fill('2')
+    assert count.inner_text() == '1 of 5 masks' and output.inner_text() == '2: parts of parts'
+    family.locator('#next').click()  # an image without such a level shows its deepest
+    assert count.inner_text() == '1 of 1 masks' and output.inner_text() == '0: wholes'
+
+
+def test_masks_without_scores_pass_the_sliders(browser, tmp_path):
+    masks = np.zeros([2, 100, 200], np.uint8)
+    masks[0, 10:90, 10:90] = masks[1, 10:90, 110:190] = 1
+    sample = _sample(masks)
+    sample.annotations[1].update(predicted_iou=-1.0, stability_score=-1.0)
+    tab, errors = _open(browser, tmp_path, [sample])
+    tab.locator('#predicted_iou').fill('1')
+    assert tab.locator('#count').inner_text() == '1 of 2 masks'
+    _hover(tab, 150, 50, '101')
+    assert _field(tab, 'predicted_iou') == 'none: made by people' and not errors
+
+
 def test_filters(two_squares):
     tab = two_squares
     count = tab.locator('#count')

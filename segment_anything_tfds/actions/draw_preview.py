@@ -189,8 +189,14 @@ def _draw(record: Record, side: int | None, *, boxes: bool, points: bool, scores
         coco_rle.decode_resized(columns['counts'], full, image.shape[:2]),
         boxes=corners * scale if boxes else None,
         points=prompts * scale if points else None,
-        texts=[f'{row["predicted_iou"]:.2f}' for row in rows] if scores else None,
+        texts=[_score(row) for row in rows] if scores else None,
     )
+
+
+def _score(row: Mapping[str, Any]) -> str:
+    from segment_anything_tfds.exchange import carried
+
+    return f'{row["predicted_iou"]:.2f}' if carried.is_scored(row) else ''
 
 
 def _pixels(record: Record):

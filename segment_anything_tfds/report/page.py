@@ -17,8 +17,10 @@ from typing import Any
 import numpy as np
 
 from segment_anything_tfds.report import draw
+from segment_anything_tfds.source.record import coco_rle
 
 _TEMPLATE = pathlib.Path(__file__).with_name('page.html')
+_SCRIPT = _TEMPLATE.with_suffix('.js')
 _IMAGE_SIDE, _THUMBNAIL_SIDE = 1280, 96
 
 
@@ -55,7 +57,9 @@ def render(samples: Iterable[Sample]) -> str:
             '`page.render`: expected `samples` with at least one image; got none. '
             'Choose other archives or a wider filter.'
         )
-    return _TEMPLATE.read_text(encoding='utf-8').replace('%DATA%', f'[{",".join(data)}]', 1)
+    page = _TEMPLATE.read_text(encoding='utf-8')
+    page = page.replace('%SCRIPT%', _SCRIPT.read_text(encoding='utf-8'), 1)
+    return page.replace('%DATA%', f'[{",".join(data)}]', 1)
 
 
 def _to_json(sample: Sample) -> str:
@@ -68,10 +72,18 @@ def _to_json(sample: Sample) -> str:
             'image': _to_data_url(sample.image, _IMAGE_SIDE, 85),
             'thumbnail': _to_data_url(sample.image, _THUMBNAIL_SIDE, 75),
             'annotations': list(sample.annotations),
+            'tree': _tree(sample.annotations, (height, width)),
             'colors': draw.palette(len(sample.annotations)).tolist(),
         }
     )
     return text.replace('<', '\\u003c')
+
+
+def _tree(annotations: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> dict[str, list]:
+    """Which mask is part of which, in the order of the annotations."""
+    counts = [row['segmentation']['counts'] for row in annotations]
+    tree = coco_rle.hierarchy(counts, size)
+    return {name: getattr(tree, name).tolist() for name in ('parents', 'depth', 'levels')}
 
 
 def _to_data_url(image: np.ndarray, side: int, quality: int) -> str:

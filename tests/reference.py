@@ -130,17 +130,21 @@ def _place(content, target_size, placement, flip) -> np.ndarray:
 
 
 def hierarchy(masks, containment=0.9, max_ratio=0.9):
-    """Parents and depth of drawn masks [N, H, W], one pair after another."""
+    """Parents and depth of drawn masks [N, H, W]."""
     masks = np.asarray(masks, bool)
     areas = [int(mask.sum()) for mask in masks]
+    return tree(areas, lambda a, b: (masks[a] & masks[b]).sum() / areas[a], containment, max_ratio)
+
+
+def tree(areas, share, containment=0.9, max_ratio=0.9):
+    """Parents and depth; `share(a, b)` is how much of mask a lies in mask b. Pair after pair."""
     parents, depth = [], []
-    for a, mask in enumerate(masks):
+    for a in range(len(areas)):
         best = -1
-        for b, other in enumerate(masks):
+        for b in range(len(areas)):
             if a == b or not areas[a] or not areas[a] < max_ratio * areas[b]:
                 continue
-            inside = (mask & other).sum() / areas[a] >= containment
-            if inside and (best < 0 or areas[b] < areas[best]):
+            if share(a, b) >= containment and (best < 0 or areas[b] < areas[best]):
                 best = b
         parents.append(best)
     for parent in parents:

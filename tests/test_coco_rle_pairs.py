@@ -105,6 +105,20 @@ def test_flip_and_crop_equal_drawn_ones(masks, seed):
     assert cropped == encode(masks[:, y : y + h, x : x + w])
 
 
+@hypothesis.given(drawn_masks(), st.integers(0, 2**32))
+def test_normalize_gives_what_pycocotools_writes(masks, seed):
+    """Runs are cut in two around runs of length 0, as other encoders write them."""
+    rng, size = np.random.default_rng(seed), masks.shape[1:]
+    cut = []
+    for string in encode(masks):
+        lengths = []
+        for run in coco_rle.run_lengths([string])[0].tolist():
+            first = int(rng.integers(0, run + 1))
+            lengths += [first, 0, run - first] if rng.random() < 0.5 else [run]
+        cut += coco_rle.encode_runs([lengths])
+    assert coco_rle.normalize(cut, size) == encode(masks)
+
+
 def test_contains_equals_drawing(real):
     """12,000 clicks, of which some lie outside the image; not one mask is drawn to answer."""
     counts, size = real[0][:60], real[1]
@@ -151,6 +165,25 @@ def test_hierarchy_of_real_masks(real):
         tree = coco_rle.hierarchy(coco_rle.encode(masks), masks.shape[1:])
         assert (tree.parents.dtype, tree.depth.dtype) == (np.int32, np.int32)
         assert (tree.parents.tolist(), tree.depth.tolist()) == reference.hierarchy(masks)
+
+
+@pytest.mark.slow
+def test_all_real_masks_in_full_size(shared_data):
+    """Containment of all pairs is pycocotools', bit for bit, and so is the tree that it gives."""
+    import rle_cases  # which imports TensorFlow
+
+    depths = []
+    for size, counts in rle_cases.real(shared_data).items():
+        rles = as_coco(counts, size)
+        share = coco.iou(rles, rles, [1] * len(rles))
+        found = coco_rle.iou(counts, counts, size, crowd=[True] * len(counts))
+        np.testing.assert_array_equal(found, np.nan_to_num(share))
+        tree = coco_rle.hierarchy(counts, size)
+        areas = coco.area(rles).astype(int).tolist()
+        parents, depth = reference.tree(areas, lambda a, b, share=share: share[a, b])
+        assert (tree.parents.tolist(), tree.depth.tolist()) == (parents, depth)
+        depths += depth
+    assert len(depths) > 1000 and max(depths) >= 2
 
 
 @pytest.mark.parametrize('seed', [50, 53])
@@ -203,6 +236,7 @@ CALLS = {
     'hierarchy': (),
     'is_empty': (),
     'leaf_map': (),
+    'normalize': (),
     'remove_small_regions': (),
     'run_lengths': (),
     'to_row_runs': (),

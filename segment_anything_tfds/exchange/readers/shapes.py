@@ -71,7 +71,7 @@ def from_rle(segmentation: dict[str, Any], size: tuple[int, int]) -> bytes:
             'import_invalid',
             f'expected `counts` to be a string or a list; got {json_values.shorten(counts)}',
         )
-    return coco_rle.from_row_runs(coco_rle.to_row_runs([counts], size), size)[0]
+    return coco_rle.normalize([counts], size)[0]
 
 
 def _runs(values: list) -> np.ndarray:

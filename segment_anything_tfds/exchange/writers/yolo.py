@@ -39,7 +39,8 @@ class Writer:
             number = self._classes.setdefault(record.label(n), len(self._classes))
             if crop.width:
                 points = (outline(crop) + 0.5) / size[::-1]
-                lines.append(' '.join([str(number), *(f'{x:.7g}' for x in points.ravel())]))
+                row = (number, *points.ravel().tolist())
+                lines.append(('%d' + ' %.7g' * points.size) % row)  # one call for all numbers
         (self._images / f'{record.stem}.jpg').write_bytes(record.jpeg)
         text = '\n'.join([*lines, ''] if lines else [])
         (self._labels / f'{record.stem}.txt').write_text(text, encoding='ascii')

@@ -25,7 +25,7 @@ from segment_anything_tfds.source.record.rle.measures import area, bbox, is_empt
 from segment_anything_tfds.source.record.rle.nesting import LEVELS, Hierarchy, hierarchy, leaf_map
 from segment_anything_tfds.source.record.rle.overlap import intersection_area, iou, nms
 from segment_anything_tfds.source.record.rle.points import contains, sample_points
-from segment_anything_tfds.source.record.rle.reshaping import crop, flip
+from segment_anything_tfds.source.record.rle.reshaping import crop, flip, normalize
 from segment_anything_tfds.source.record.rle.row_runs import RowRuns, from_row_runs, to_row_runs
 from segment_anything_tfds.source.record.rle.strings import PROBLEMS, Runs, encode_runs, parse
 
@@ -55,6 +55,7 @@ __all__ = [
     'is_empty',
     'leaf_map',
     'nms',
+    'normalize',
     'parse',
     'remove_small_regions',
     'run_lengths',

@@ -1,4 +1,4 @@
-"""Crop and flip masks, RLE in and RLE out; nothing is drawn."""
+"""Crop, flip and rewrite masks, RLE in and RLE out; nothing is drawn."""
 
 from __future__ import annotations
 
@@ -10,6 +10,27 @@ from segment_anything_tfds.source.record.rle import arguments
 from segment_anything_tfds.source.record.rle import spans as spans_lib
 
 _AXES = ('horizontal', 'vertical')
+
+
+@arguments.takes_segmentation
+def normalize(counts: Sequence[bytes | str], size: Sequence[int]) -> list[bytes]:
+    """Writes masks as pycocotools writes them: others put runs of length 0 between ones.
+
+    Args:
+      counts: N compressed strings, N may be 0.
+      size: [height, width] of all masks, in pixels; or [N, 2] with equal rows.
+
+    Returns:
+      N compressed strings; equal masks give equal strings.
+
+    Raises:
+      ValueError: a string is malformed or does not fit `size`.
+
+    Example:
+      >>> normalize([b'11001'], (2, 2))  # runs 1 1 0 1 1 are runs 1 2 1
+      [b'121']
+    """
+    return spans_lib.encode(spans_lib.read('normalize', counts, size))
 
 
 @arguments.takes_segmentation

@@ -407,7 +407,9 @@ def test_stats_of_archives_and_of_shards_agree(tmp_path, capsys):
     code, printed = _run(
         capsys, 'stats', tmp_path / 'prepared', '--out', tmp_path / 'b.json', '--archives', '1'
     )
-    assert code == 0 and '4 images, 12 masks (3.0 an image, 0 empty)' in printed.out
+    assert (
+        code == 0 and '4 images, 12 masks (3.0 an image, 0 empty, 0 without scores)' in printed.out
+    )
     args = ['stats', tmp_path / 'archives', '--archives', '0', '--merge', tmp_path / 'b.json']
     code, printed = _run(capsys, *args, '--json', '--out', tmp_path / 'c.json')
     merged = json.loads(printed.out)

@@ -154,3 +154,25 @@ def test_small_regions_are_cleaned_on_the_way_out(tmp_path):
         'segmentation': cleaned['segmentation']
     }
     assert [type(side) for side in cleaned['bbox']] == [int] * 4, 'as in SA-1B'
+
+
+def test_commands_filter_by_the_tree(archive, tmp_path, capsys):
+    """`stats`, `export` and `preview` take the same rules."""
+    rules = ['--filter', 'depth==0, children>=2']
+    assert main.main(['stats', str(archive), *rules, '--json']) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found['images'], found['masks'], found['unscored_masks']) == (1, 1, 0)
+    assert main.main(['stats', str(archive), '--json']) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found['depth']['counts'] == {'0': 3, '1': 2, '2': 1}
+    assert found['children']['counts'] == {'0': 4, '1': 1, '2': 1}
+    assert (found['masks'], found['unscored_masks']) == (6, 1)
+    assert main.main(['stats', str(archive), '--filter', 'depths==0']) == 2
+    assert '--filter: `filters.parse`: expected rules' in capsys.readouterr().err
+    out = tmp_path / 'coco'
+    assert main.main(['export', str(archive), '--format', 'coco', '--out', str(out), *rules]) == 0
+    rows = json.loads((out / 'instances.json').read_text())['annotations']
+    assert [row['sa_id'] for row in rows] == [0]
+    page = tmp_path / 'page.html'
+    assert main.main(['preview', str(archive), '--html', str(page), *rules]) == 0
+    assert '"tree": {"parents": [-1], "depth": [0], "levels": ["whole"]}' in page.read_text()

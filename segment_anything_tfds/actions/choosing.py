@@ -147,6 +147,18 @@ class Policy:
             self._on_fault(fault)
 
 
+def parse_filter(
+    rules: str | None, table: label_table.LabelTable | None = None
+) -> Callable[[Record], Record | None]:
+    """What `filters.parse` makes of the rules; a mistake in them is one in an argument."""
+    from segment_anything_tfds.exchange import filters
+
+    try:
+        return filters.parse(rules or '', table.kinds() if table else None)
+    except ValueError as error:
+        raise ArgumentError(f'--filter: {error}') from None
+
+
 def read(
     paths: Paths,
     policy: OnFault,
@@ -157,17 +169,12 @@ def read(
     labels: label_table.Table | None = None,
 ) -> Iterator[Record]:
     """Records of all inputs, filtered; what is wrong with the arguments is said at once."""
-    from segment_anything_tfds.exchange import filters
-
     table = None
     if labels is not None:
         from segment_anything_tfds.source import label_table  # imports NumPy
 
         table = label_table.open_table(labels)
-    try:
-        keep = filters.parse(filter or '', table.kinds() if table else None)
-    except ValueError as error:
-        raise ArgumentError(f'--filter: {error}') from None
+    keep = parse_filter(filter, table)
     if limit is not None and limit < 1:
         raise ArgumentError(f'--limit: expected a whole number, 1 or more; got {limit}')
     return _read(find(paths, archives), policy, table, keep, limit)

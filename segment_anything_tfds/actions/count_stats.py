@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import json
 import logging
@@ -24,6 +25,7 @@ def stats(
     paths: choosing.Paths = (),
     *,
     archives: choosing.Archives = None,
+    filter: str | None = None,
     merge: choosing.Paths = (),
     against: choosing.Path | None = None,
     on_error: str = 'fail',
@@ -40,6 +42,8 @@ def stats(
     Args:
       paths: archives, folders of archives, extracted archives, or prepared datasets.
       archives: numbers of the archives that are wanted, such as `'20-29,130'`; all by default.
+      filter: rules joined by commas, such as `'depth==0, predicted_iou>0.9'`: only what obeys all
+        of them is counted, of `paths` and of `against`.
       merge: files that earlier runs wrote, to be added.
       against: another data set, or a `.json` file that an earlier run wrote: its curves are drawn
         over these in `png` and `html`, as people's masks beside a machine's.
@@ -60,6 +64,7 @@ def stats(
     from segment_anything_tfds.report import dataset_stats
 
     choosing.one_of('on_error', on_error, ('fail', 'skip'))
+    choosing.parse_filter(filter)
     named, merged = choosing.listed(paths), choosing.listed(merge)
     if not named and not merged:
         raise choosing.ArgumentError('expected PATH or --merge FILE; got neither')
@@ -71,25 +76,30 @@ def stats(
         importlib.import_module('matplotlib')  # where it is missing, that is said first
     parts = [_read(path, '--merge') for path in merged]
     if named:
-        parts.append(_count(choosing.find(named, archives), out, beam_options))
+        parts.append(_count(choosing.find(named, archives), filter, out, beam_options))
     found = dataset_stats.total(parts)
     if out is not None and merged:
         places.save(out, json.dumps(found.to_json()).encode())
-    other = (os.fspath(against), _other(against, beam_options)) if against is not None else None
-    _draw(found, png, html, _title([*named, *merged], archives), other)
+    other = None
+    if against is not None:
+        other = os.fspath(against), _other(against, filter, beam_options)
+    _draw(found, png, html, _title([*named, *merged], archives, filter), other)
     return found
 
 
-def _other(path: choosing.Path, beam_options: str) -> Statistics:
-    """What is counted on the other data set: all of it, whatever is chosen of the first."""
+def _other(path: choosing.Path, filter: str | None, beam_options: str) -> Statistics:
+    """What is counted on the other data set: all of its archives, by the same rules."""
     if os.fspath(path).endswith('.json'):
         return _read(path, '--against')
-    return _count(choosing.find([path], None), None, beam_options)
+    return _count(choosing.find([path], None), filter, None, beam_options)
 
 
-def _title(sources: Sequence[choosing.Path], archives: choosing.Archives) -> str:
+def _title(
+    sources: Sequence[choosing.Path], archives: choosing.Archives, filter: str | None
+) -> str:
     title = ', '.join(map(os.fspath, sources))
-    return f'{title}; archives {archives}' if archives is not None else title
+    title = f'{title}; archives {archives}' if archives is not None else title
+    return f'{title}; {filter}' if filter else title
 
 
 def _draw(
@@ -123,7 +133,9 @@ def _read(path: choosing.Path, option: str) -> Statistics:
         ) from None
 
 
-def _count(units: Sequence, out: choosing.Path | None, beam_options: str) -> Statistics:
+def _count(
+    units: Sequence, filter: str | None, out: choosing.Path | None, beam_options: str
+) -> Statistics:
     logging.disable(logging.WARNING)  # Beam warns of what it has not, when it is imported
     from segment_anything_tfds.prepare import runner
     from segment_anything_tfds.report import counting
@@ -132,7 +144,8 @@ def _count(units: Sequence, out: choosing.Path | None, beam_options: str) -> Sta
     with tempfile.TemporaryDirectory() as folder, runner.quiet(), _interruptible():
         path = os.fspath(out) if out else f'{folder}/stats.json'
         pipeline = runner.pipeline(options=_beam_options(beam_options))
-        return counting.run(units, count_unit, pipeline, path)
+        count = functools.partial(count_unit, filter=filter)
+        return counting.run(units, count, pipeline, path)
 
 
 @contextlib.contextmanager
@@ -160,15 +173,19 @@ def _interruptible() -> Iterator[None]:
         logging.disable(logging.NOTSET)
 
 
-def count_unit(unit):
+def count_unit(unit, filter: str | None = None):
     """The statistics of one archive or shard; runs in Beam's workers."""
-    from segment_anything_tfds.exchange import records
+    from segment_anything_tfds.exchange import filters, records
     from segment_anything_tfds.report import dataset_stats
     from segment_anything_tfds.source import faults
 
     statistics = dataset_stats.Statistics()
+    keep = filters.parse(filter or '')
     try:
         for record in records.read(unit, on_fault=statistics.add_fault):
+            record = keep(record)
+            if record is None:
+                continue
             image, columns = record.example.image, record.example.annotations
             statistics.add(
                 (image['height'], image['width']),

@@ -17,7 +17,8 @@ bring corrections back from an annotation tool, or other data in, as archives of
 
 Masks that `sa1b export` wrote keep their ids, whether they were corrected or not; new ones get new
 ids, deleted ones are gone. Masks with other pixels than a model gave them have -1 for
-predicted_iou and stability_score: filters and recipes rank them first, and `scored==0` finds them.
+predicted_iou and stability_score. Filters and recipes let them pass every limit on scores, and take
+them before others; `scored==0` finds them.
 Names, licences, sources, labels and ids that archives cannot hold are in images.csv and labels.csv
 beside them. The output folder appears when it is whole.
 """

@@ -18,6 +18,7 @@ shard is one unit of work for Beam, so the same command covers the whole data on
   sa1b stats archives --html stats.html --png stats.png
   sa1b stats prepared/segment_anything/1.0.0 --out stats.json
   sa1b stats archives --beam_options direct_running_mode=multi_processing,direct_num_workers=8
+  sa1b stats archives --filter depth==0 --html wholes.html
   sa1b stats --merge monday.json tuesday.json --html both.html
   sa1b stats sa_000020.tar --against machine/ --png both.png
 
@@ -33,6 +34,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='an archive, a folder of archives, an extracted archive, or a prepared dataset',
     )
     terminal.add_archives(parser)
+    parser.add_argument(
+        '--filter',
+        metavar='RULES',
+        help="count only what obeys all rules, such as 'depth==0, predicted_iou>0.9'; as those of"
+        ' `sa1b export`',
+    )
     parser.add_argument(
         '--merge', nargs='+', default=[], metavar='FILE', help='add what earlier runs wrote'
     )
@@ -67,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
     statistics = count_stats.stats(
         args.paths,
         archives=args.archives,
+        filter=args.filter,
         merge=args.merge,
         against=args.against,
         on_error=args.on_error,

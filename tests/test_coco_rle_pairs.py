@@ -179,7 +179,7 @@ def test_all_real_masks_in_full_size(shared_data):
         found = coco_rle.iou(counts, counts, size, crowd=[True] * len(counts))
         np.testing.assert_array_equal(found, np.nan_to_num(share))
         tree = coco_rle.hierarchy(counts, size)
-        areas = coco.area(rles).astype(int).tolist()
+        areas = [int(coco.area(rle)) for rle in rles]  # of a list above 255 it cannot
         parents, depth = reference.tree(areas, lambda a, b, share=share: share[a, b])
         assert (tree.parents.tolist(), tree.depth.tolist()) == (parents, depth)
         depths += depth

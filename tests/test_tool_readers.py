@@ -122,12 +122,14 @@ def test_yolo_keeps_masks_of_one_part_without_holes(tmp_path):
     simple = 0
     for record in sa1b.records(tool_cases.DUMMY_DATA):
         path = tmp_path / 'out' / 'labels' / 'train' / f'{record.stem}.txt'
-        masks = [coco_mask.decode(row['segmentation']) for row in record.rows]
+        masks = [np.ascontiguousarray(coco_mask.decode(r['segmentation'])) for r in record.rows]
         for line, mask in zip(path.read_text().splitlines(), masks, strict=True):
             points = np.array(line.split()[1:], float).reshape(-1, 2) * mask.shape[::-1]
             drawn = cv2.fillPoly(np.zeros_like(mask), [np.floor(points).astype(np.int32)], 1)
             parts, _ = cv2.connectedComponents(mask, connectivity=8)
-            background, _ = cv2.connectedComponents(np.pad(1 - mask, 1, constant_values=1), None, 4)
+            background, _ = cv2.connectedComponents(
+                np.pad(1 - mask, 1, constant_values=1), connectivity=4
+            )
             if parts == background == 2:
                 np.testing.assert_array_equal(drawn, mask)
                 simple += 1

@@ -18,10 +18,17 @@ EXTRAS = {
     'index': ['indexed_gzip>=1.8.7'],
     'report': ['matplotlib>=3.8.2'],
     'export': ['opencv-python-headless>=4.9'],
-    'docs': ['furo', 'myst-parser', 'sphinx>=9', 'sphinx-copybutton', 'sphinx-gallery'],
+    'docs': [
+        'furo',
+        'jupytext',
+        'myst-parser',
+        'sphinx>=9',
+        'sphinx-copybutton',
+        'sphinx-gallery',
+    ],
 }
-EXTRAS['docs'] += [*EXTRAS['training'], *EXTRAS['report']]  # what its tutorials use
 EXTRAS['test'] = [
+    *EXTRAS['docs'],
     'dill',  # the test cases of tensorflow-datasets import it without declaring it
     *EXTRAS['s3'],
     *EXTRAS['dask'],
@@ -46,6 +53,9 @@ EXTRAS['test'] = [
     'webdataset',
     'wheel',
 ]
+# What its tutorials use; those that miss something are shown and not run.
+EXTRAS['docs'] += [*EXTRAS['training'], *EXTRAS['report'], *EXTRAS['s3']]
+EXTRAS['docs'] += ['grain', 'jax', 'moto[server]', 'torch']
 
 
 def long_description() -> str:

@@ -33,6 +33,7 @@ exclude_patterns = [
     '_site',
     'tutorials/*',
     'gallery/*',
+    'notebooks/*',
     '**/sg_execution_times.rst',
     'sg_execution_times.rst',
 ]

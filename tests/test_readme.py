@@ -21,10 +21,17 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-def test_readme_has_blocks_for_masks_and_training():
-    assert len(BLOCKS) == 2
-    assert 'decode_resized' in BLOCKS[0]
-    assert 'model.fit' in BLOCKS[1]
+def test_readme_comes_to_fit_in_ten_lines():
+    assert len(BLOCKS) == 1
+    assert 'model.fit' in BLOCKS[0]
+    assert len(BLOCKS[0].split('\n\n')[-1].splitlines()) <= 10
+
+
+def test_readme_is_short_and_has_the_two_commands():
+    text = (REPO / 'README.md').read_text()
+    assert len(text.splitlines()) <= 110
+    assert '.venv/bin/pip install . && .venv/bin/sa1b demo' in text
+    assert ".venv/bin/pip install --editable '.[test]' && .venv/bin/python -m pytest -n 2" in text
 
 
 @pytest.mark.parametrize('index', range(len(BLOCKS)))

@@ -7,6 +7,7 @@ read, so that a page can neither be forgotten nor grow old.
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import inspect
 import io
 import pathlib
@@ -20,6 +21,12 @@ import segment_anything_tfds as sa1b
 from segment_anything_tfds.cli import main as command
 
 PACKAGE = 'segment_anything_tfds'
+# Tutorials that need packages which only the extra `docs` installs.
+NEEDED = {
+    '03_pytorch': ('torch',),
+    '04_jax_grain': ('grain', 'jax'),
+    '05_bucket_and_cluster': ('moto', 's3fs'),
+}
 # Names of other projects in signatures; their documentation is not at hand offline.
 OTHERS = (
     r'(tf|tensorflow|tfds|tensorflow_datasets|np|numpy|keras|keras_hub|PIL|Image|apache_beam|beam|grain|torch)(\..*)?',
@@ -126,8 +133,18 @@ def _write_if_changed(path: pathlib.Path, text: str) -> None:
         path.write_text(text)
 
 
+def _not_installed() -> list[str]:
+    """Lists the tutorials that need packages which are not there."""
+    return [
+        name
+        for name, packages in NEEDED.items()
+        if not all(map(importlib.util.find_spec, packages))
+    ]
+
+
 def gallery_settings(docs: pathlib.Path) -> dict:
     """Settings of sphinx-gallery: what runs, and which pictures it takes up."""
+    shown_only = '|'.join(_not_installed()) or '$^'
     install = (
         '# Where the package is not installed yet, as in Colab:\n'
         "%pip install --quiet 'segment-anything-tfds[training,report]'"
@@ -135,7 +152,7 @@ def gallery_settings(docs: pathlib.Path) -> dict:
     return {
         'examples_dirs': [str(docs / 'tutorials'), str(docs / 'gallery')],
         'gallery_dirs': ['learn', 'pictures'],
-        'filename_pattern': r'\.py$',
+        'filename_pattern': rf'^(?!.*({shown_only})).*\.py$',
         'within_subsection_order': 'FileNameSortKey',
         'image_scrapers': (NewPictures(),),
         'first_notebook_cell': install,

@@ -6,18 +6,13 @@ Masks overlap: parts lie on objects, objects on scenes. Here the larger half of 
 the smaller half.
 """
 
-import tempfile
-
 import tensorflow as tf
-import tensorflow_datasets as tfds
 
 import segment_anything_tfds as sa1b
 from segment_anything_tfds.source import resources
 
-builder = tfds.builder('segment_anything/0', data_dir=tempfile.mkdtemp())
-config = tfds.download.DownloadConfig(manual_dir=resources.folder('dummy_data'))
-builder.download_and_prepare(download_config=config)
-example = next(iter(builder.as_dataset(split='train')))
+archives = resources.folder('dummy_data')
+example = next(iter(sa1b.stream('0', manual_dir=archives)))
 
 # %%
 

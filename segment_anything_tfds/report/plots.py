@@ -225,7 +225,8 @@ def _plot_counts(field: str, title: str):
     """A plot of masks by a small whole number: 0, 1, ... and all above."""
 
     def draw(axis, sets: Sequence, names: Sequence[str]) -> None:
-        most = min(max((max(getattr(s, field), default=0) for s in sets), default=0), 12)
+        largest = max(max(getattr(s, field), default=0) for s in sets)
+        most = min(largest, 12)
         edges = np.arange(most + 2) - 0.5
         shares = []
         for statistics in sets:
@@ -233,7 +234,8 @@ def _plot_counts(field: str, title: str):
             share = np.bincount(np.minimum(numbers, most), masks, most + 1)
             shares.append(share / max(1, statistics.masks))
         _stairs(axis, shares, [edges] * len(sets), names)
-        axis.set_xticks(range(most + 1))
+        last = f'{most}+' if largest > most else str(most)
+        axis.set_xticks(range(most + 1), [*map(str, range(most)), last])
         _style(axis, title, 'share of masks')
 
     return draw

@@ -37,6 +37,8 @@ __version__ = '1.0.0'
 
 _LAZY = {
     'Builder': 'segment_anything_tfds.segment_anything_dataset_builder:Builder',
+    'GrainStream': 'segment_anything_tfds.streaming.grain_stream:GrainStream',
+    'TorchStream': 'segment_anything_tfds.streaming.torch_stream:TorchStream',
     'annotate': 'segment_anything_tfds.annotate',
     'archive_index': 'segment_anything_tfds.source.access.archive_map:archive_index',
     'boxes': 'segment_anything_tfds.ops.boxes',
@@ -59,6 +61,7 @@ _LAZY = {
     'verify': 'segment_anything_tfds.actions.verify_archives:verify',
 }
 
+# All but those that need packages which are not installed with this one: torch and grain.
 __all__ = [
     'Builder',
     '__version__',

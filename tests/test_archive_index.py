@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import samples
 
+import segment_anything_tfds as sa1b
 from segment_anything_tfds.source.access import archive_map
 from segment_anything_tfds.source.archive import locations, pair_stream
 from segment_anything_tfds.source.faults import DataError
@@ -84,3 +85,26 @@ def test_damage_is_told(archives, tmp_path):
         archive_map.archive_index(path)
     with pytest.raises(ValueError, match=r'expected `path` on this machine; got s3://'):
         archive_map.archive_index('s3://bucket/sa_000000.tar')
+
+
+@pytest.mark.parametrize('kind', ['plain', 'gzip', 'folder'])
+def test_one_image_is_shown_without_the_others(archives, kind, tmp_path, monkeypatch):
+    path = shutil.copytree(archives, tmp_path / 'archives') / path_of(archives, kind).name
+    expected = np.asarray(sa1b.show(sa1b.records(path, filter='width>0'), count=9))
+    if kind == 'gzip':
+        archive_map.archive_index(path)
+    before = sorted(path.parent.rglob('*'))
+    monkeypatch.setattr(pair_stream, 'open_archive', None)  # nothing reads on from the start
+    pictures = [np.asarray(sa1b.show(name, path)) for name in ('sa_5', 5, 'sa_5.jpg')]
+    assert (pictures[0] == pictures[1]).all() and (pictures[0] == pictures[2]).all()
+    assert pictures[0].shape[1] < expected.shape[1]
+    drawn = sa1b.preview(path, image=5, png=tmp_path / 'one.png')
+    assert np.asarray(drawn).shape == (samples.HEIGHT, samples.WIDTH, 3)
+    with pytest.raises(ValueError, match='expected sa_77 in'):
+        sa1b.show('sa_77', path)
+    assert sorted(path.parent.rglob('*')) == before
+
+
+def test_one_image_of_a_gzip_archive_without_an_index(archives):
+    picture = np.asarray(sa1b.show('sa_5', path_of(archives, 'gzip')))
+    assert (picture == np.asarray(sa1b.show('sa_5', path_of(archives, 'plain')))).all()

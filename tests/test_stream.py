@@ -21,6 +21,7 @@ from segment_anything_tfds.source.archive import locations, pair_stream
 
 IMAGES = 21  # more than a block of 16, so that archives take turns
 UNDECODED = {'image': {'content': tfds.decode.SkipDecoding()}}
+IDS = tfds.decode.PartialDecoding({'image': {'image_id'}})
 
 
 @pytest.fixture(scope='module')
@@ -47,8 +48,14 @@ def prepared(archives, tmp_path_factory):
     return building.build(archives, tmp_path_factory.mktemp('prepared'))
 
 
-def stream(archives, **options):
-    return sa1b.stream(manual_dir=archives, **options)
+@pytest.fixture
+def nowhere(tmp_path):
+    """A folder without prepared data."""
+    return tmp_path / 'nothing'
+
+
+def stream(archives, nowhere, **options):
+    return sa1b.stream(manual_dir=archives, data_dir=nowhere, **options)
 
 
 def ids(dataset) -> list[int]:
@@ -60,31 +67,31 @@ def assert_equal_examples(found, expected):
     for one, other in zip(found, expected, strict=True):
         tf.nest.assert_same_structure(one, other)
         for a, b in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
-            assert a.dtype == b.dtype
+            assert np.asarray(a).dtype == np.asarray(b).dtype
             np.testing.assert_array_equal(a, b)
 
 
-def test_examples_are_those_of_prepared_data_in_their_order(archives, prepared):
+def test_examples_are_those_of_prepared_data_in_their_order(archives, nowhere, prepared):
     options = tfds.ReadConfig(try_autocache=False)
     expected = prepared.as_dataset(split='train', read_config=options, shuffle_files=False)
-    found = stream(archives)
+    found = stream(archives, nowhere)
     assert found.element_spec == expected.element_spec
     assert_equal_examples(list(tfds.as_numpy(found)), list(tfds.as_numpy(expected)))
 
 
-def test_decoders_are_those_of_tfds(archives, prepared):
+def test_decoders_are_those_of_tfds(archives, nowhere, prepared):
     for decoders in (
         UNDECODED,
         tfds.decode.PartialDecoding({'image': {'file_name', 'content'}}, decoders=UNDECODED),
     ):
         options = tfds.ReadConfig(try_autocache=False)
         expected = prepared.as_dataset('train', decoders=decoders, read_config=options)
-        found = stream(archives, decoders=decoders)
+        found = stream(archives, nowhere, decoders=decoders)
         assert found.element_spec == expected.element_spec
         assert_equal_examples(list(tfds.as_numpy(found)), list(tfds.as_numpy(expected)))
 
 
-def test_streams_from_links_with_cuts(archives, prepared, tmp_path):
+def test_streams_from_links_with_cuts(archives, nowhere, prepared, tmp_path):
     manual = tmp_path / 'manual'
     manual.mkdir()
     with fault_server.FaultServer() as server:
@@ -94,16 +101,16 @@ def test_streams_from_links_with_cuts(archives, prepared, tmp_path):
             url = server.serve(f'sa_{number:06d}.tar', body, cuts=[1000, 70_000])
             lines.append(f'sa_{number:06d}.tar\t{url}\n')
         (manual / 'segment_anything_links.txt').write_text(''.join(lines))
-        found = list(tfds.as_numpy(stream(manual, decoders=UNDECODED)))
+        found = list(tfds.as_numpy(stream(manual, nowhere, decoders=UNDECODED)))
     expected = building.read(prepared, 'train[:2shard]')
     by_id = {int(e['image']['image_id']): e for e in expected}
     assert_equal_examples(found, [by_id[int(e['image']['image_id'])] for e in found])
     assert len(found) == 2 * IMAGES
 
 
-def test_equal_seeds_give_equal_orders_and_each_pass_another(archives):
+def test_equal_seeds_give_equal_orders_and_each_pass_another(archives, nowhere):
     def passes(seed):
-        found = ids(stream(archives, decoders=UNDECODED, seed=seed).repeat(2))
+        found = ids(stream(archives, nowhere, decoders=IDS, seed=seed).repeat(2))
         return found[: 3 * IMAGES], found[3 * IMAGES :]
 
     first, second = passes(5)
@@ -116,14 +123,15 @@ def test_equal_seeds_give_equal_orders_and_each_pass_another(archives):
 
 
 @pytest.mark.parametrize('seed', [None, 3])
-def test_restored_at_any_place_the_rest_is_equal(archives, tmp_path, seed):
+def test_restored_at_any_place_the_rest_is_equal(archives, nowhere, tmp_path, seed):
     def make():
-        dataset = stream(archives, decoders=UNDECODED, seed=seed, interleave=2)
+        dataset = stream(archives, nowhere, decoders=IDS, seed=seed, interleave=2).repeat(2)
         dataset = dataset.map(lambda example: example['image']['image_id'])
         return iter(dataset.batch(2).prefetch(1))
 
     expected = [batch.numpy().tolist() for batch in make()]
     rng = random.Random(0)
+    assert len(expected) == 3 * IMAGES
     for place in sorted(rng.sample(range(len(expected)), 10)):
         iterator = make()
         for _ in range(place):
@@ -135,13 +143,13 @@ def test_restored_at_any_place_the_rest_is_equal(archives, tmp_path, seed):
         assert rest == expected[place:], place
 
 
-def test_restored_in_another_process(archives, tmp_path):
+def test_restored_in_another_process(archives, nowhere, tmp_path):
     code = """
 import sys
 import tensorflow as tf
 import segment_anything_tfds as sa1b
-archives, path, action = sys.argv[1:]
-iterator = iter(sa1b.stream(manual_dir=archives, seed=1, shuffle_buffer=8))
+archives, nowhere, path, action = sys.argv[1:]
+iterator = iter(sa1b.stream(manual_dir=archives, data_dir=nowhere, seed=1, shuffle_buffer=8))
 checkpoint = tf.train.Checkpoint(iterator=iterator)
 if action == 'save':
     for _ in range(30):
@@ -152,16 +160,16 @@ else:
 print([int(example['image']['image_id']) for example in iterator])
 """
     done = [
-        building.run_python(code, archives, tmp_path / 'place', action).stdout
+        building.run_python(code, archives, nowhere, tmp_path / 'place', action).stdout
         for action in ('save', 'restore')
     ]
     assert done[0] == done[1] and len(json.loads(done[0])) == 3 * IMAGES - 30
 
 
 @pytest.mark.parametrize('hosts', [1, 2, 3])
-def test_hosts_share_the_archives(archives, hosts):
+def test_hosts_share_the_archives(archives, nowhere, hosts):
     found = [
-        ids(stream(archives, decoders=UNDECODED, seed=0, shard=(host, hosts)))
+        ids(stream(archives, nowhere, decoders=IDS, seed=0, shard=(host, hosts)))
         for host in range(hosts)
     ]
     counts = collections.Counter(number for host in found for number in host)
@@ -170,7 +178,7 @@ def test_hosts_share_the_archives(archives, hosts):
     assert sum(map(len, of_archives)) == 3
 
 
-def test_the_service_deals_out_archives(archives):
+def test_the_service_deals_out_archives(archives, nowhere):
     service = tf.data.experimental.service
     dispatcher = service.DispatchServer()
     workers = [
@@ -179,7 +187,7 @@ def test_the_service_deals_out_archives(archives):
         )
         for _ in range(2)
     ]
-    dataset = stream(archives, decoders=UNDECODED, seed=0, interleave=1)
+    dataset = stream(archives, nowhere, decoders=IDS, seed=0, interleave=1)
     dataset = dataset.map(lambda example: example['image']['image_id'])
     dataset = dataset.apply(
         service.distribute(
@@ -195,11 +203,12 @@ def _threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name.startswith('sa1b-')]
 
 
-def test_iterators_leave_nothing_behind(archives):
-    dataset = stream(archives, decoders=UNDECODED, seed=0, shuffle_buffer=4)
+@pytest.mark.parametrize('count', [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_iterators_leave_nothing_behind(archives, nowhere, count):
+    dataset = stream(archives, nowhere, decoders=IDS, seed=0, shuffle_buffer=4)
     next(iter(dataset))
     before = set(_open_files())
-    for _ in range(200):
+    for _ in range(count):
         next(iter(dataset))
     gc.collect()
     deadline = time.monotonic() + 20
@@ -209,6 +218,84 @@ def test_iterators_leave_nothing_behind(archives):
         time.sleep(0.05)
     assert set(_threads()) <= {'sa1b-ctrl-c'}
     assert set(_open_files()) <= before
+
+
+def test_a_link_that_expires_is_renewed(archives, nowhere, tmp_path):
+    body = (archives / 'sa_000001.tar').read_bytes()
+    links = tmp_path / 'segment_anything_links.txt'
+    with fault_server.FaultServer() as server:
+        refused = fault_server.Served(body, statuses=[(403, {}, fault_server.PAGE)] * 1000)
+        url = server.serve('sa_000001.tar', body, cuts=[len(body) // 2], after=1, changed=refused)
+        links.write_text(f'sa_000001.tar\t{url}\n')
+        iterator = iter(stream(tmp_path, nowhere, decoders=IDS, link_wait=60))
+        found = [next(iterator)]
+        while len(refused.statuses) == 1000:  # until the old link was refused
+            time.sleep(0.02)
+        links.write_text(f'sa_000001.tar\t{server.serve("renewed.tar", body)}\n')
+        found += list(iterator)
+    numbers = [int(example['image']['image_id']) for example in found]
+    assert sorted(numbers) == list(range(1001, 1001 + IMAGES))
+    assert server.sent('renewed.tar') < len(body)
+
+
+def test_a_link_that_stays_refused_ends_the_stream(archives, nowhere, tmp_path):
+    body = (archives / 'sa_000001.tar').read_bytes()
+    with fault_server.FaultServer() as server:
+        refused = fault_server.Served(body, statuses=[(403, {}, fault_server.PAGE)] * 1000)
+        url = server.serve('sa_000001.tar', body, cuts=[len(body) // 2], after=1, changed=refused)
+        (tmp_path / 'segment_anything_links.txt').write_text(f'sa_000001.tar\t{url}\n')
+        with pytest.raises(tf.errors.OpError, match='examples of sa_000001 were read before') as e:
+            list(stream(tmp_path, nowhere, decoders=IDS, link_wait=0.1))
+    assert fault_server.SECRET not in str(e.value)
+
+
+def test_ctrl_c_ends_a_stream_that_waits(archives, nowhere, tmp_path):
+    code = """
+import os, signal, sys, threading
+import segment_anything_tfds as sa1b
+iterator = iter(sa1b.stream(manual_dir=sys.argv[1], data_dir=sys.argv[2]))
+threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
+try:
+    list(iterator)
+except KeyboardInterrupt:
+    print('interrupted')
+"""
+    body = (archives / 'sa_000001.tar').read_bytes()
+    with fault_server.FaultServer() as server:
+        url = server.serve('sa_000001.tar', body, stalls=1)
+        (tmp_path / 'segment_anything_links.txt').write_text(f'sa_000001.tar\t{url}\n')
+        done = building.run_python(code, tmp_path, nowhere)
+    assert done.stdout == 'interrupted\n'
+
+
+def test_prepared_parts_come_from_their_shards(archives, prepared, tmp_path):
+    data_dir, manual = tmp_path / 'prepared', tmp_path / 'manual'
+    building.build(archives, data_dir, '1', file_format='array_record')
+    building.build(archives, data_dir, '2', shards_per_archive=2)
+    manual.mkdir()
+    (manual / 'sa_000000.tar').symlink_to(archives / 'sa_000000.tar')
+    found = sa1b.stream('0-2', manual_dir=manual, data_dir=data_dir, decoders=UNDECODED)
+    expected = stream(archives, tmp_path / 'nothing', decoders=UNDECODED)
+    assert_equal_examples(list(tfds.as_numpy(found)), list(tfds.as_numpy(expected)))
+    with pytest.raises(ValueError, match='none of 0'):
+        sa1b.stream('0-2', data_dir=data_dir)
+
+
+def test_a_place_holds_also_once_its_archive_is_prepared(archives, nowhere, tmp_path):
+    def rest(data_dir):
+        iterator = iter(stream(archives, data_dir, decoders=IDS, seed=4, shuffle_buffer=8))
+        checkpoint = tf.train.Checkpoint(iterator=iterator)
+        if data_dir == nowhere:
+            for _ in range(20):
+                next(iterator)
+            checkpoint.write(str(tmp_path / 'place'))
+        else:
+            checkpoint.read(str(tmp_path / 'place'))
+        return [int(example['image']['image_id']) for example in iterator]
+
+    expected = rest(nowhere)
+    building.build(archives, tmp_path / 'prepared', '0+2')
+    assert rest(tmp_path / 'prepared') == expected
 
 
 def _open_files() -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 from segment_anything_tfds.source import faults, meter, selection
@@ -167,27 +167,37 @@ def read(
     filter: str | None = None,
     limit: int | None = None,
     labels: label_table.Table | None = None,
+    only: Collection[str] | None = None,
 ) -> Iterator[Record]:
-    """Records of all inputs, filtered; what is wrong with the arguments is said at once."""
+    """Records of all inputs, filtered; what is wrong with the arguments is said at once.
+
+    Where `only` some images are wanted, others may be passed over; see `records.read`.
+    """
     table = None
     if labels is not None:
         from segment_anything_tfds.source import label_table  # imports NumPy
+
 
         table = label_table.open_table(labels)
     keep = parse_filter(filter, table)
     if limit is not None and limit < 1:
         raise ArgumentError(f'--limit: expected a whole number, 1 or more; got {limit}')
-    return _read(find(paths, archives), policy, table, keep, limit)
+    return _read(find(paths, archives), policy, table, keep, limit, only)
 
 
 def _read(
-    units, policy: OnFault, table: label_table.LabelTable | None, keep, limit: int | None
+    units,
+    policy: OnFault,
+    table: label_table.LabelTable | None,
+    keep,
+    limit: int | None,
+    only: Collection[str] | None,
 ) -> Iterator[Record]:
     from segment_anything_tfds.exchange import records
 
     left = limit
     for unit in units:
-        for record in records.read(unit, on_fault=policy):
+        for record in records.read(unit, on_fault=policy, only=only):
             kept = keep(records.named(record, table) if table else record)
             if kept is None:
                 continue

@@ -76,6 +76,7 @@ def preview(
         filter=filter,
         limit=None if named else limit,
         labels=labels,
+        only={_stem(name) for name in named} or None,
     )
     shown = _choose(meter.track(found, 'preview', progress=progress), named, paths)
     drawn = picture.Picture(_sheet(shown, cell, boxes=boxes, points=points, scores=scores))
@@ -87,18 +88,22 @@ def preview(
 
 
 def show(
-    data: choosing.Path | Iterable[Record] | Iterable[Mapping[str, Any]],
+    data: choosing.Path | int | Iterable[Record] | Iterable[Mapping[str, Any]],
+    paths: choosing.Paths | None = None,
     *,
     count: int = 9,
     side: int = 512,
     max_masks: int | None = None,
     points: bool = False,
 ) -> Picture:
-    """Shows the first images of some data with their masks.
+    """Shows the first images of some data with their masks, or one that is named.
 
     Args:
       data: a path, as `records` takes it; records; or a `tf.data.Dataset` or any iterable of
-        examples of `segment_anything`, not batched.
+        examples of `segment_anything`, not batched. With `paths` an image of theirs: its id, such
+        as 223750, or its name, such as `'sa_223750'`.
+      paths: archives or folders where the image is. It is found at once in plain and extracted
+        archives, and in gzip archives that `archive_index` has made an index of.
       count: how many to draw at most.
       side: longer side of an image on the sheet, in pixels.
       max_masks: the largest masks an image that are drawn; `None` for all.
@@ -109,12 +114,16 @@ def show(
 
     Raises:
       FileNotFoundError: there is no such path.
-      ValueError: there are no examples, batches of them, or those of another dataset.
+      ValueError: there are no examples, batches of them, or those of another dataset; or no such
+        image in `paths`.
     """
     from segment_anything_tfds.report import picture
     from segment_anything_tfds.report import show as show_lib
 
-    if isinstance(data, (str, os.PathLike)):
+    if paths is not None:
+        found = choosing.read(paths, choosing.Policy('skip'), only={_stem(data)})
+        data = _choose(found, [data], paths)
+    elif isinstance(data, (str, os.PathLike)):
         data = choosing.records(data, limit=count, on_error='skip')
     drawn = show_lib.show_examples(
         map(_to_example, data), count=count, side=side, max_masks=max_masks, points=points

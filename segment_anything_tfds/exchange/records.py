@@ -6,12 +6,13 @@ import dataclasses
 import functools
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from segment_anything_tfds.source import faults, label_table
+from segment_anything_tfds.source.access import archive_map
 from segment_anything_tfds.source.archive import inputs, pair_stream
 from segment_anything_tfds.source.record import annotations, coco_rle, examples
 
@@ -87,13 +88,21 @@ def raise_fault(fault: faults.Fault) -> None:
     raise faults.DataError([fault])
 
 
-def read(unit: inputs.Input, *, on_fault: OnFault = raise_fault, on_bytes=None) -> Iterator[Record]:
+def read(
+    unit: inputs.Input,
+    *,
+    on_fault: OnFault = raise_fault,
+    on_bytes=None,
+    only: Collection[str] | None = None,
+) -> Iterator[Record]:
     """Reads the records of an archive or a shard.
 
     Args:
       unit: what `inputs.find` gave.
       on_fault: called with each fault; what has it is left out. By default the first one raises.
       on_bytes: called with the number of bytes read since, where `unit` is an archive.
+      only: images that are wanted, such as `'sa_1'`. Others may be given too: they are passed over
+        where an index of the archive says where each image lies, else all are read.
 
     Yields:
       Records, in the order in which they lie there.
@@ -104,12 +113,23 @@ def read(unit: inputs.Input, *, on_fault: OnFault = raise_fault, on_bytes=None) 
     if isinstance(unit, inputs.Shard):
         yield from _read_shard(unit)
         return
+    if only is not None and (index := archive_map.quick_index(unit)) is not None:
+        numbers = [int(stem[3:]) for stem in only if stem[3:].isdecimal()]
+        positions = np.flatnonzero(np.isin(index.ids, numbers)).tolist()
+        yield from _read_pairs(map(index.pair, positions), unit, on_fault)
+        return
     with pair_stream.open_archive(unit, on_fault=on_fault, on_bytes=on_bytes) as pairs:
-        for pair, example in examples.check_pairs(pairs, archive=unit.name, on_fault=on_fault):
-            content = json.loads(pair.record)
-            raw = content['annotations']
-            content['annotations'] = [raw[position] for position in example.positions]
-            yield Record(pair.image, example, content)
+        yield from _read_pairs(pairs, unit, on_fault)
+
+
+def _read_pairs(
+    pairs: Iterable[pair_stream.Pair], unit: inputs.Input, on_fault: OnFault
+) -> Iterator[Record]:
+    for pair, example in examples.check_pairs(pairs, archive=unit.name, on_fault=on_fault):
+        content = json.loads(pair.record)
+        raw = content['annotations']
+        content['annotations'] = [raw[position] for position in example.positions]
+        yield Record(pair.image, example, content)
 
 
 def _read_shard(shard: inputs.Shard) -> Iterator[Record]:

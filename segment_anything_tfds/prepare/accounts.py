@@ -89,7 +89,7 @@ class Accounts:
             if staged is not None and all(map(_is_intact, *_shards_and_crcs(staged))):
                 return staged
             prepared = self._prepared.get(source.number)
-            return None if prepared is None or _has_changed(source, prepared) else prepared
+            return None if prepared is None or has_changed(source, prepared) else prepared
 
         with futures.ThreadPoolExecutor(_PARALLEL) as pool:
             found = zip(sources, pool.map(find, sources), strict=True)
@@ -111,7 +111,7 @@ class Accounts:
         return fault_log.read(self._staging, source.name)
 
 
-def _has_changed(source: pair_stream.Source, prepared: Finished) -> bool:
+def has_changed(source: pair_stream.Source, prepared: Finished) -> bool:
     """Whether an archive is at hand as it was when it was prepared, but is not the same any more.
 
     One that was prepared from elsewhere, as from its link, counts as the same.

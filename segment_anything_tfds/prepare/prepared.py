@@ -32,12 +32,13 @@ class DataSet:
     numbers: tuple[int, ...]
 
 
-def find(dataset_dir: epath.Path, config: str | None) -> list[DataSet]:
+def find(dataset_dir: epath.Path, config: str | None, *, itself: bool = False) -> list[DataSet]:
     """Finds the prepared selections of a data set other than a given one.
 
     Args:
       dataset_dir: folder of that selection, `<data_dir>/<name>/<config>/<version>`.
       config: its name; `None` for all archives, whose path has none in it.
+      itself: whether the given one counts too.
 
     Returns:
       The selections that are prepared, the largest first.
@@ -49,7 +50,7 @@ def find(dataset_dir: epath.Path, config: str | None) -> list[DataSet]:
         for info in object_store.glob(top, f'{pattern}/{tfds_parts.INFO_FILE_NAME}'):
             folder = info.parent
             name = '' if folder.parent == top else folder.parent.name
-            if folder != dataset_dir and (numbers := _numbers(folder)):
+            if (itself or folder != dataset_dir) and (numbers := _numbers(folder)):
                 found.append(DataSet(name, folder, numbers))
     return sorted(found, key=lambda data_set: (-len(data_set.numbers), data_set.config))
 

@@ -33,17 +33,12 @@ def is_for_tfds(dataset_dir: epath.Path, mode: tfds.download.GenerateMode) -> bo
     return dataset_dir.exists() and not mode.overwrite_dataset
 
 
-def staging_folder(dataset_dir: epath.Path) -> epath.Path:
-    """The staging place of a data set: a sibling, which TFDS takes for an unfinished data set."""
-    return dataset_dir.parent / f'incomplete.shards_{dataset_dir.name}'
-
-
 def clear(dataset_dir: epath.Path) -> None:
     """Removes the staging place of a finished data set, unless another process builds there."""
-    folder = staging_folder(dataset_dir)
-    if folder.exists():
-        with contextlib.suppress(RuntimeError), driver.hold(str(folder)):
-            place.clear(str(folder))
+    folder = place.folder_of(dataset_dir)
+    if epath.Path(folder).exists():
+        with contextlib.suppress(RuntimeError), driver.hold(folder):
+            place.clear(folder)
 
 
 @contextlib.contextmanager
@@ -56,13 +51,13 @@ def begin(dataset_dir: epath.Path) -> Iterator[Session]:
     Raises:
       RuntimeError: where another process builds it.
     """
-    folder = staging_folder(dataset_dir)
-    with driver.hold(str(folder)) as runs:
+    folder = place.folder_of(dataset_dir)
+    with driver.hold(folder) as runs:
         if object_store.is_remote(dataset_dir):
             with tempfile.TemporaryDirectory(prefix='sa1b-') as local:
                 yield Session(dataset_dir, epath.Path(local) / dataset_dir.name, runs)
             return
-        workshop = folder / 'tfds'
+        workshop = epath.Path(folder) / 'tfds'
         workshop.rmtree(missing_ok=True)  # of a build that was killed
         try:
             yield Session(dataset_dir, workshop / dataset_dir.name, runs)

@@ -6,7 +6,7 @@ is shuffled by a seed of its own. While one is given out, the next one fills, so
 in memory. A place is where the window began in each archive, and how many of it were given:
 
     archives      a1 a2 a3 ...   b1 b2 b3 ...
-    in turn       a1 a2 b1 b2 | a3 a4 b3 b4 | ...       two from each, windows of four
+    in turn       a1 b1 a2 b2 | a3 b3 a4 b4 | ...       windows of four
     shuffled      b1 a2 a1 b2 | b4 a3 b3 a4 | ...
 
 The first windows are small, so that the first example comes soon; they double up to full size.
@@ -15,27 +15,28 @@ The first windows are small, so that the first example comes soon; they double u
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 
-from segment_anything_tfds.streaming.cursors import BLOCK, Cursor, Position
+from segment_anything_tfds.streaming.parts import interrupts
+from segment_anything_tfds.streaming.parts.ahead import Ahead
+from segment_anything_tfds.streaming.parts.cursors import Cursor, Position
 
-FIRST_WINDOW = 16
-
-Items = Iterator[tuple[bytes, Cursor]]
+FIRST_WINDOW = 1
+_WAIT_SECONDS = 0.25
 
 
 class Mixer:
     """Gives the serialised examples of several archives, from a position on."""
 
-    def __init__(self, position: Position, open_archive: Callable[[int, Cursor], Items]):
+    def __init__(self, position: Position, open_archive: Callable[[int, Cursor], Ahead]):
         """Opens the archives that have not ended.
 
         Args:
           position: where to begin.
           open_archive: gives the examples of an archive from a place on, each with the place after
-            it; what it gives has a method `close`.
+            it; what it gives has the methods of `ahead.Ahead`.
         """
         self._at, self._given = position, 0
         self._skip = position.given  # of the first window, examples that were given before
@@ -49,6 +50,13 @@ class Mixer:
         self._filling: list[bytes] = []
         self._begun = dataclasses.replace(position, given=0)
         self._error: Exception | None = None
+        self._interrupts = interrupts.count()
+
+    @property
+    def ended(self) -> bool:
+        """Whether all examples were given."""
+        done = self._given == len(self._window) and not self._filling
+        return done and self._error is None and not any(self._streams)
 
     @property
     def position(self) -> Position:
@@ -56,25 +64,40 @@ class Mixer:
         return dataclasses.replace(self._at, given=self._skip or self._given)
 
     def take(self, count: int) -> list[bytes]:
-        """Up to `count` examples; fewer, and in the end none, where all archives have ended.
+        """Up to `count` examples, as many as there are at once.
 
-        What goes wrong is raised once the windows before it have been given.
+        Where there is none, one is waited for, but not long: whoever wants more asks again, or
+        finds meanwhile that nobody wants any. What goes wrong is raised once the windows before it
+        have been given.
+
+        Raises:
+          KeyboardInterrupt: while waiting, where Ctrl-C was pressed.
         """
         taken: list[bytes] = []
-        while len(taken) < count and (record := self._next(wait=not taken)) is not None:
+        while len(taken) < count:
+            record = self._next(wait=0.0 if taken else _WAIT_SECONDS)
+            if record is None:
+                break
             taken.append(record)
+        if not taken:
+            interrupts.check(self._interrupts)
         return taken
 
-    def _next(self, *, wait: bool) -> bytes | None:
-        """The next example; `None` at the end, and at an error that is to `wait`."""
+    def _next(self, *, wait: float) -> bytes | None:
+        """The next example; `None` at the end, and where it is not there within `wait` seconds."""
         if self._window:
-            self._fill(self._given * self._length(self._at.window + 1) // len(self._window))
+            wanted = self._given * self._length(self._at.window + 1) // len(self._window)
+            self._fill(wanted, wait=0.0)
         while self._given == len(self._window):
-            if self._error is not None and not wait:
+            length = self._length(self._begun.window)
+            self._fill(length, wait=wait)
+            if self._error is not None:
+                if not wait:
+                    return None
+                raise self._error
+            if (len(self._filling) < length and any(self._streams)) or not self._filling:
                 return None
             self._next_window()
-            if not self._window:
-                return None
         record, self._window[self._given] = self._window[self._given], None
         self._given += 1
         return record
@@ -89,10 +112,7 @@ class Mixer:
         return 1 if self._at.seed is None else min(FIRST_WINDOW << min(window, 30), self._at.size)
 
     def _next_window(self) -> None:
-        """Completes the window that fills, shuffles it and begins with it."""
-        self._fill(self._length(self._begun.window))
-        if self._error is not None:
-            raise self._error
+        """Shuffles the window that was filled, and begins with it."""
         self._at, self._window, self._given = self._begun, self._filling, 0
         self._filling = []
         self._begun = dataclasses.replace(
@@ -108,18 +128,20 @@ class Mixer:
         self._given, self._skip = self._skip, 0
         self._window[: self._given] = [None] * self._given
 
-    def _fill(self, count: int) -> None:
+    def _fill(self, count: int, *, wait: float) -> None:
         try:
-            while len(self._filling) < count and (record := self._pull()) is not None:
+            while len(self._filling) < count and (record := self._pull(wait=wait)) is not None:
                 self._filling.append(record)
         except Exception as error:  # it waits until what came before has been given
             self._error = error
 
-    def _pull(self) -> bytes | None:
-        """The next example of the archives in turn; `None` where all have ended."""
+    def _pull(self, *, wait: float) -> bytes | None:
+        """The next example of the archives in turn; `None` at the end of all, or after `wait`."""
         while self._error is None and any(self._streams):
             stream = self._streams[self._turn]
             if stream is not None and self._left:
+                if not stream.wait(wait):
+                    return None
                 item = next(stream, None)
                 if item is not None:
                     record, self._cursors[self._turn] = item
@@ -127,5 +149,5 @@ class Mixer:
                     return record
                 self._streams[self._turn] = self._cursors[self._turn] = None
             self._turn = (self._turn + 1) % len(self._streams)
-            self._left = BLOCK
+            self._left = self._at.block
         return None

@@ -4,15 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from segment_anything_tfds.source import checksums
+import tensorflow_datasets.public_api as tfds
+
+from segment_anything_tfds import segment_anything_dataset_builder, tfds_parts
+from segment_anything_tfds.prepare.shards import shard as shard_lib
+from segment_anything_tfds.prepare.staging import place
+from segment_anything_tfds.source import checksums, selection
 from segment_anything_tfds.source.archive import locations
 from segment_anything_tfds.source.archive import paths as paths_lib
 from segment_anything_tfds.source.remote import links_file
-from segment_anything_tfds.streaming import fault_report, mixing, part_reader, splits
-from segment_anything_tfds.streaming.cursors import Cursor, Position
-from segment_anything_tfds.streaming.parts import Part, Policy
+from segment_anything_tfds.streaming import mixing, splits
+from segment_anything_tfds.streaming.parts import (
+    fault_report,
+    keeping,
+    part_reader,
+    prepared_shards,
+    raw_bytes,
+)
+from segment_anything_tfds.streaming.parts.cursors import Cursor, Position
+from segment_anything_tfds.streaming.parts.parts import Part, Policy
 
 SHUFFLE_BUFFER = 128
 INTERLEAVE = 4
@@ -29,6 +41,7 @@ class Plan:
       seed: what archives and examples are shuffled by; `None` for no shuffling.
       shuffle_buffer: examples that are shuffled among each other.
       interleave: archives that are read at once.
+      keeper: keeps the shards of archives that are read; `None` for no keeping.
     """
 
     parts: dict[int, Part]
@@ -36,19 +49,23 @@ class Plan:
     seed: int | None = None
     shuffle_buffer: int = SHUFFLE_BUFFER
     interleave: int = INTERLEAVE
+    keeper: keeping.Keeper | None = None
 
     def open_mixer(self, position: Position) -> mixing.Mixer:
         """Reads several parts at once, from a position on."""
+        raw_bytes.keep_memory()
         return mixing.Mixer(position, self._open_part)
 
     def _open_part(self, number: int, cursor: Cursor):
-        return part_reader.open_part(self.parts[number], cursor, self.policy)
+        return part_reader.open_part(self.parts[number], cursor, self.policy, self.keeper)
 
 
 def make(
     archives: str | Iterable[int] | None,
     *,
     manual_dir: str | os.PathLike | None = None,
+    data_dir: str | os.PathLike | None = None,
+    keep: str | os.PathLike | None = None,
     split: str = 'train',
     hold_out: str | Iterable[int] | None = None,
     shard: tuple[int, int] | None = None,
@@ -62,8 +79,11 @@ def make(
     """Finds what a stream reads.
 
     Args:
-      archives: a selection such as `'20-29+130'`; `None` for all that are listed or present.
+      archives: a selection such as `'20-29+130'`; `None` for all that are listed or present, or,
+        where there are none, prepared.
       manual_dir: as in `sa1b.stream`, which documents these and the other arguments.
+      data_dir: likewise.
+      keep: likewise.
       split: likewise.
       hold_out: likewise.
       shard: likewise.
@@ -91,15 +111,74 @@ def make(
         link_wait,
         fault_report.FaultReport(faults),
     )
+    builder = _builder(data_dir if keep is None else keep)
     wanted = None if archives is None else splits.parse_numbers(archives, 'archives')
-    sources = locations.locate(folder, links, wanted)
-    everything = {source.number: Part(source.number, source) for source in sources}
+    everything = _locate(folder, links, wanted, builder, policy)
     held_out = splits.parse_numbers(hold_out, 'hold_out')
     numbers = splits.share(splits.choose(sorted(everything), split, held_out), shard)
     parts = {number: everything[number] for number in numbers}
-    needed = [n for n, part in parts.items() if part.source.kind == 'link']
+    needed = [n for n, part in parts.items() if part.source and part.source.kind == 'link']
     links_file.check_expiry(links, needed)
-    return Plan(parts, policy, **order)
+    keeper = None
+    if keep is not None:
+        is_all = archives is None and len(parts) == len(everything)
+        config = None if is_all else selection.format(parts)
+        keeper = _keeper(_builder(keep, config, policy, digests), manual_dir, parts, policy)
+    return Plan(parts, policy, keeper=keeper, **order)
+
+
+def _builder(data_dir, config: str | None = None, policy: Policy | None = None, digests=None):
+    choices = {}
+    if policy is not None:
+        choices = {'on_error': policy.on_error, 'decode_images': policy.decode_images}
+        choices['digests'] = digests and os.fspath(digests)
+    folder = None if data_dir is None else os.path.expanduser(os.fspath(data_dir))
+    return segment_anything_dataset_builder.Builder(data_dir=folder, config=config, **choices)
+
+
+def _locate(
+    folder, links: links_file.Links, wanted: Sequence[int] | None, builder, policy: Policy
+) -> dict[int, Part]:
+    """Where each archive is, prepared ones first."""
+    try:
+        sources = locations.locate(folder, links, None)
+    except ValueError:  # there is nothing
+        sources = []
+    at_hand = {source.number: source for source in sources}
+    template = tfds_parts.filename_template(builder)
+    have = prepared_shards.find(builder.data_path, template, policy, at_hand)
+    if wanted is None:
+        wanted = list(at_hand) or list(have)
+    missing = [n for n in wanted if n not in have and n not in at_hand]
+    if missing or not wanted:
+        locations.locate(folder, links, missing or None)  # says what lacks
+    return {n: have[n] if n in have else Part(n, at_hand[n]) for n in wanted}
+
+
+def _keeper(builder, manual_dir, parts: dict[int, Part], policy: Policy) -> keeping.Keeper:
+    """What has a data set prepared as a builder would prepare it."""
+    dataset_dir, file_format = builder.data_path, builder.info.file_format
+    plan = shard_lib.Plan(
+        staging=place.Staging(place.folder_of(dataset_dir), file_format.file_suffix),
+        file_format=file_format.value,
+        on_error=policy.on_error,
+        decode_images=policy.decode_images,
+        shards_per_archive=1,
+        max_examples=None,
+        checksums=policy.checksums,
+        links_path=policy.links_path,
+    )
+    folder = builder.data_path.parent.parent if builder.builder_config else builder.data_path.parent
+
+    def find_prepared():
+        template = tfds_parts.filename_template(builder)
+        return prepared_shards.find(folder / dataset_dir.name, template, policy, {})
+
+    def publish():
+        config = tfds.download.DownloadConfig(manual_dir=manual_dir)
+        builder.download_and_prepare(download_config=config)
+
+    return keeping.Keeper(plan, policy, parts, find_prepared=find_prepared, publish=publish)
 
 
 def _read_links(folder) -> links_file.Links:

@@ -13,7 +13,7 @@ from typing import Any
 import tensorflow as tf
 
 from segment_anything_tfds.streaming import lifetimes
-from segment_anything_tfds.streaming.cursors import Position
+from segment_anything_tfds.streaming.parts.cursors import Position
 
 RECORDS = 8  # examples that a step of Python hands over at once
 _FOREVER = 1 << 62
@@ -26,6 +26,7 @@ def make(
     seed: int | None,
     interleave: int,
     window: int,
+    passes: int | None = None,
 ) -> tf.data.Dataset:
     """Serialised examples of archives; an iterator over them can be saved.
 
@@ -35,16 +36,14 @@ def make(
       seed: what archives and examples are shuffled by, anew in each pass; `None` for their order.
       interleave: archives that are read at once.
       window: examples that are shuffled among each other.
+      passes: how often, -1 for ever, so that the number of the pass is saved too; `None` for once,
+        with another order for each iterator.
     """
-    groups = tf.data.Dataset.range(len(numbers))
     numbers = tf.constant(numbers, tf.int64)
-    if seed is None:
-        groups = groups.map(lambda index: (numbers[index], tf.constant(-1, tf.int64)))
+    if seed is None or passes is None:
+        groups = _one_pass(numbers, seed)
     else:
-        keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
-        keys = keys.scan(tf.constant(-1, tf.int64), _hold_first)
-        groups = tf.data.Dataset.zip((groups, keys))
-        groups = groups.map(lambda index, key: (_shuffled(numbers, key)[index], key))
+        groups = _several_passes(numbers, seed, passes, interleave)
     groups = groups.batch(interleave)
     dataset = groups.flat_map(lambda group, keys: _group(readers, group, keys[0], window))
     options = tf.data.Options()
@@ -71,6 +70,35 @@ def decode(dataset: tf.data.Dataset, features, decoders: Any) -> tf.data.Dataset
     ).prefetch(tf.data.AUTOTUNE)
 
 
+def _one_pass(numbers: tf.Tensor, seed: int | None) -> tf.data.Dataset:
+    """Numbers of archives, each with the key that the pass is shuffled by, -1 for none."""
+    indices = tf.data.Dataset.range(len(numbers))
+    if seed is None:
+        return indices.map(lambda index: (numbers[index], tf.constant(-1, tf.int64)))
+    keys = tf.data.Dataset.random(seed, rerandomize_each_iteration=True)
+    keys = keys.scan(tf.constant(-1, tf.int64), _hold_first)
+    pairs = tf.data.Dataset.zip((indices, keys))
+    return pairs.map(lambda index, key: (_shuffled(numbers, key)[index], key))
+
+
+def _several_passes(numbers: tf.Tensor, seed: int, passes: int, interleave: int) -> tf.data.Dataset:
+    """As `_one_pass`, one after another, each filled up with -1 so that no group has two of them.
+
+    The number of the pass comes from the index. `Dataset.repeat` would have TensorFlow draw a seed
+    for each, and an iterator that is saved while it draws ahead does not always go on equally.
+    """
+    length = -(-len(numbers) // interleave) * interleave
+    indices = tf.data.Dataset.range(_FOREVER if passes < 0 else passes * length)
+
+    def look_up(index):
+        seeds = tf.stack([tf.constant(seed, tf.int64), index // length])
+        key = tf.random.stateless_uniform([], seeds, 0, 1 << 31, tf.int64)
+        order = tf.pad(_shuffled(numbers, key), [[0, length - len(numbers)]], constant_values=-1)
+        return order[index % length], key
+
+    return indices.map(look_up)
+
+
 def _hold_first(held: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     held = tf.where(held < 0, key, held)
     return held, held
@@ -90,16 +118,19 @@ def _group(
             at = Position.from_json(position.numpy())
         else:
             seed = int(key) if key >= 0 else None
-            at = Position.start(group.numpy().tolist(), seed, window)
-        records, at, token = readers.step(at, tuple(token.numpy().tolist()), RECORDS)
-        return tf.constant(records, tf.string, [len(records)]), at.to_json(), token
+            archives = [number for number in group.numpy().tolist() if number >= 0]
+            at = Position.start(archives, seed, window)
+        done = readers.step(at, tuple(token.numpy().tolist()), RECORDS)
+        records = tf.constant(done.records, tf.string, [len(done.records)])
+        return records, done.is_last, done.position.to_json(), done.token
 
     def scan(state, _):
-        types = tf.string, tf.string, tf.int64
-        records, position, token = tf.py_function(step, [*state, group, key], types)
+        types = tf.string, tf.bool, tf.string, tf.int64
+        records, is_last, position, token = tf.py_function(step, [*state, group, key], types)
         state = tf.ensure_shape(position, []), tf.ensure_shape(token, [2])
-        return state, tf.ensure_shape(records, [None])
+        return state, (tf.ensure_shape(records, [None]), tf.ensure_shape(is_last, []))
 
     start = tf.constant(''), tf.constant(lifetimes.NO_TOKEN, tf.int64)
     steps = tf.data.Dataset.range(_FOREVER).scan(start, scan)
-    return steps.take_while(lambda records: tf.size(records) > 0).unbatch()
+    steps = steps.take_while(lambda records, is_last: not is_last)
+    return steps.map(lambda records, is_last: records).unbatch()

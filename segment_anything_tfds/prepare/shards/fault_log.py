@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Callable
 
 from segment_anything_tfds.prepare.staging import place
 from segment_anything_tfds.source import faults, reasons
@@ -41,10 +42,16 @@ class FaultLog(contextlib.AbstractContextManager):
       counts: how many faults there are, by reason.
     """
 
-    def __init__(self, staging: place.Staging, archive: str):
+    def __init__(
+        self,
+        staging: place.Staging,
+        archive: str,
+        on_fault: Callable[[faults.Fault], object] = lambda fault: None,
+    ):
         self.counts: Counter[str] = Counter()
         self._staging = staging
         self._archive = archive
+        self._on_fault = on_fault
         self._roots: list[faults.Fault] = []
         self._first: list[faults.Fault] = []
         self._file = None
@@ -61,6 +68,7 @@ class FaultLog(contextlib.AbstractContextManager):
             self._temporary = place.temporary_path(self._staging.path(self._archive, 'log'))
             self._file = self._temporary.open('w')
         self._file.write(fault.to_json() + '\n')
+        self._on_fault(fault)
 
     def keep_skipped(self) -> None:
         """Keeps the faults as those of records that were left out."""

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from segment_anything_tfds.prepare.shards import fault_log, reporter, serialize, spread
 from segment_anything_tfds.prepare.staging import driver, place
@@ -55,15 +55,31 @@ class Plan:
         )
 
 
-class _RunIsOver(Exception):
-    """Ends the work on an archive that nobody waits for any more."""
+class RunIsOver(Exception):
+    """Ends the work on an archive that nobody waits for any more; nothing of it is kept."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Along:
+    """What takes part in the work on an archive: a stream that gives its examples meanwhile.
+
+    Attributes:
+      open_archive: as `pair_stream.open_archive`.
+      on_example: called with each example that is written, in pieces to be joined; may raise
+        `RunIsOver`.
+      on_fault: called with each fault.
+    """
+
+    open_archive: Callable[..., pair_stream.ArchiveReader] = pair_stream.open_archive
+    on_example: Callable[[list[bytes]], object] = lambda pieces: None
+    on_fault: Callable[[faults.Fault], object] = lambda fault: None
 
 
 class _ArchiveFailed(Exception):
     """Ends the work on an archive with faults, which are in its log."""
 
 
-def build_archive(source: pair_stream.Source, plan: Plan) -> Counter:
+def build_archive(source: pair_stream.Source, plan: Plan, along: Along | None = None) -> Counter:
     """Writes the shards of one archive to the staging place, or a file that says why not.
 
     No error leaves this function: the driver finds in the staging place what became of each
@@ -72,30 +88,34 @@ def build_archive(source: pair_stream.Source, plan: Plan) -> Counter:
     Args:
       source: where the archive comes from.
       plan: how to turn it into shards.
+      along: what takes part.
 
     Returns:
       Counts for Beam's counters: archives, examples, bytes read, and records skipped, by reason.
     """
     try:
         _check_run(plan)
-        with fault_log.FaultLog(plan.staging, source.name) as log:
-            return _build_archive(source, plan, log)
-    except _RunIsOver:
+        along = along or Along()
+        with fault_log.FaultLog(plan.staging, source.name, along.on_fault) as log:
+            return _build_archive(source, plan, log, along)
+    except RunIsOver:
         return Counter(archives_stopped=1)
     except Exception as error:  # on a full disk not even a report can be written
         _log.warning('%s was not finished. %s', source.name, links_file.redact(repr(error)))
         return Counter(archives_unfinished=1)
 
 
-def _build_archive(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLog) -> Counter:
+def _build_archive(
+    source: pair_stream.Source, plan: Plan, log: fault_log.FaultLog, along: Along
+) -> Counter:
     try:
-        sidecar = _write_shards(source, plan, log)
+        sidecar = _write_shards(source, plan, log, along)
         log.keep_skipped()
         plan.staging.write_sidecar(sidecar)
     except _ArchiveFailed:
         log.keep_failed()
         return Counter(archives_failed=1)
-    except _RunIsOver:
+    except RunIsOver:
         raise
     except Exception as error:
         _check_run(plan)  # the next run clears what this one has written
@@ -113,10 +133,12 @@ def _build_archive(source: pair_stream.Source, plan: Plan, log: fault_log.FaultL
 
 def _check_run(plan: Plan) -> None:
     if driver.is_over(plan.staging.folder, plan.run):
-        raise _RunIsOver
+        raise RunIsOver
 
 
-def _write_shards(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLog) -> place.Sidecar:
+def _write_shards(
+    source: pair_stream.Source, plan: Plan, log: fault_log.FaultLog, along: Along
+) -> place.Sidecar:
     with contextlib.ExitStack() as stack:
         paths = [
             stack.enter_context(place.replacing(plan.staging.shard(source.name, index)))
@@ -124,13 +146,10 @@ def _write_shards(source: pair_stream.Source, plan: Plan, log: fault_log.FaultLo
         ]
         want_digest = source.name in plan.checksums
         reader = stack.enter_context(
-            pair_stream.open_archive(
-                _with_link(source, plan), on_fault=log.add, want_digest=want_digest
-            )
+            along.open_archive(_with_link(source, plan), on_fault=log.add, want_digest=want_digest)
         )
-        written = spread.write(
-            plan.file_format, paths, _serialized_examples(reader, source, plan, log)
-        )
+        serialized = _serialized_examples(reader, source, plan, log, along)
+        written = spread.write(plan.file_format, paths, serialized)
         if not _is_digest_right(source, reader.md5, plan, log):
             written = spread.write(plan.file_format, paths, [])
         if log.counts and plan.on_error == 'fail':
@@ -182,6 +201,7 @@ def _serialized_examples(
     source: pair_stream.Source,
     plan: Plan,
     log: fault_log.FaultLog,
+    along: Along,
 ) -> Iterator[list[bytes]]:
     """The examples of an archive. After a fault that fails it, the rest is only checked."""
     teller = reporter.Reporter(plan.staging, source.name)
@@ -189,7 +209,9 @@ def _serialized_examples(
         if teller.update(count, reader):
             _check_run(plan)
         if not (log.counts and plan.on_error == 'fail'):
-            yield serialize.serialize(example)
+            pieces = serialize.serialize(example)
+            yield pieces
+            along.on_example(pieces)
         if count == plan.max_examples:
             return
 

@@ -21,6 +21,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import os
 import uuid
 from collections.abc import Iterator
 
@@ -109,6 +110,11 @@ class Staging:
     def forget(self, archive: str, *kinds: str) -> None:
         for kind in kinds:
             self.path(archive, kind).unlink(missing_ok=True)
+
+
+def folder_of(dataset_dir: epath.Path) -> str:
+    """The staging place of a data set: a sibling, which TFDS takes for an unfinished data set."""
+    return os.fspath(dataset_dir.parent / f'incomplete.shards_{dataset_dir.name}')
 
 
 def create(folder: str) -> None:

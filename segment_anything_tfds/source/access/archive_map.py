@@ -177,10 +177,9 @@ def archive_index(
     source = _find(path)
     kept = pair_places.index_path(source, index_dir)
     points = kept.with_suffix('.points')
-    is_gzip = source.kind == 'file' and not positioned.is_plain_file(source)
-    found = pair_places.load(kept, source)
-    if found is not None and (points.exists() or not is_gzip):
-        return ArchiveIndex(source, found, points if is_gzip else None)
+    is_gzip = _is_gzip(source)
+    if (index := _load(source, kept)) is not None:
+        return index
     file = restart_points.GzipFile(source.location) if is_gzip else None
     reasons: Counter[str] = Counter()
     found = pair_places.find(source, file, lambda fault: reasons.update([fault.reason]))
@@ -192,6 +191,40 @@ def archive_index(
     if file is not None:
         file.save(points)
     return ArchiveIndex(source, found, points if is_gzip else None, file)
+
+
+def quick_index(source: locations.Source) -> ArchiveIndex | None:
+    """The index of an archive where one is kept, or takes a second to make; it is not kept then.
+
+    Args:
+      source: any archive.
+
+    Returns:
+      The index; `None` for archives elsewhere, gzip archives without a kept index, damaged ones.
+    """
+    is_here = isinstance(paths.open_path(source.location), pathlib.Path)
+    if source.kind == 'link' or not is_here:
+        return None
+    index = _load(source, pair_places.index_path(source, None))
+    if index is not None or _is_gzip(source):
+        return index
+    try:
+        return ArchiveIndex(source, pair_places.find(source, None, lambda fault: None))
+    except faults.DataError:
+        return None
+
+
+def _load(source: locations.Source, kept: pathlib.Path) -> ArchiveIndex | None:
+    """The index that is kept of an archive; `None` where it is not, or that of another archive."""
+    points = kept.with_suffix('.points') if _is_gzip(source) else None
+    found = pair_places.load(kept, source)
+    if found is None or (points is not None and not points.exists()):
+        return None
+    return ArchiveIndex(source, found, points)
+
+
+def _is_gzip(source: locations.Source) -> bool:
+    return source.kind == 'file' and not positioned.is_plain_file(source)
 
 
 def to_numpy(example: annotations.Example) -> dict[str, Any]:

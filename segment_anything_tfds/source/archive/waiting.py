@@ -49,15 +49,15 @@ class Spool:
     def pop(self, ticket: tuple[list[int], int]) -> bytes:
         """Gives back what `put` stored, and frees its room."""
         blocks, size = ticket
-        data = bytearray(size)
-        view = memoryview(data)
+        pieces = []
         for number, block in enumerate(blocks):
-            piece = view[number * BLOCK : (number + 1) * BLOCK]
+            wanted = min(BLOCK, size - number * BLOCK)
             self._file.seek(block * BLOCK)
-            if self._file.readinto(piece) != len(piece):
+            pieces.append(self._file.read(wanted))
+            if len(pieces[-1]) != wanted:
                 raise OSError('`waiting.Spool`: expected the temporary file whole; it was cut')
         self._free.extend(reversed(blocks))
-        return bytes(data)
+        return b''.join(pieces)
 
     def close(self):
         if self._file is not None:

@@ -1,26 +1,24 @@
-"""A generator that runs in a thread, some bytes ahead of whoever takes its items."""
+"""Items that a thread produces, some bytes ahead of whoever takes them."""
 
 from __future__ import annotations
 
 import collections
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from typing import Any
 
-from segment_anything_tfds.streaming import interrupts
-
-_POLL_SECONDS = 0.25
+Put = Callable[[Any], bool]  # hands over an item; tells whether more are wanted
 
 
 class Ahead:
-    """Iterates over the items of a generator that runs in a thread of its own.
+    """Iterates over what a function produces in a thread of its own.
 
-    The thread ends with the generator, or soon after `close`, which never waits for it.
+    The thread ends with the function, or soon after `close`, which never waits for it.
     """
 
     def __init__(
         self,
-        items: Generator[Any],
+        produce: Callable[[Put], None],
         *,
         size: Callable[[Any], int],
         budget: int,
@@ -29,12 +27,12 @@ class Ahead:
         """Starts the thread.
 
         Args:
-          items: the generator; it is closed in the thread.
+          produce: calls what it is given with each item, until that returns False.
           size: bytes of an item.
           budget: bytes of items that may wait; one item always may.
-          on_close: called by `close`, to end what the generator waits for.
+          on_close: called by `close`, to end what the function waits for.
         """
-        self._items, self._size, self._budget, self._on_close = items, size, budget, on_close
+        self._produce, self._size, self._budget, self._on_close = produce, size, budget, on_close
         self._ready: collections.deque = collections.deque()
         self._held = 0
         self._changed = threading.Condition()
@@ -44,13 +42,10 @@ class Ahead:
 
     def _run(self) -> None:
         try:
-            for item in self._items:
-                if not self._put(item):
-                    break
+            self._produce(self._put)
         except BaseException as error:  # handed to the reader, whatever it is
             self._error = error
         finally:
-            self._items.close()
             with self._changed:
                 self._ended = True
                 self._changed.notify_all()
@@ -70,19 +65,25 @@ class Ahead:
         return self
 
     def __next__(self) -> Any:
-        earlier = interrupts.count()
         with self._changed:
-            while not self._ready:
+            while not self._is_ready():
+                self._changed.wait()
+            if not self._ready or self._closed:
                 if self._error is not None and not self._closed:
                     raise self._error
-                if self._ended or self._closed:
-                    raise StopIteration
-                self._changed.wait(_POLL_SECONDS)
-                interrupts.check(earlier)
+                raise StopIteration
             item = self._ready.popleft()
             self._held -= self._size(item)
             self._changed.notify_all()
             return item
+
+    def wait(self, seconds: float) -> bool:
+        """Waits at most so long for the next item, or the end; tells whether it is there."""
+        with self._changed:
+            return self._changed.wait_for(self._is_ready, seconds)
+
+    def _is_ready(self) -> bool:
+        return bool(self._ready) or self._ended or self._closed
 
     def close(self) -> None:
         """Lets the thread end, and forgets what is ready."""

@@ -2,42 +2,78 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
 from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING
 
 from segment_anything_tfds.prepare.shards import serialize
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.access import positioned
 from segment_anything_tfds.source.archive import pair_stream
 from segment_anything_tfds.source.record import annotations, examples
-from segment_anything_tfds.streaming.ahead import Ahead
-from segment_anything_tfds.streaming.cursors import Cursor
-from segment_anything_tfds.streaming.parts import Part, Policy
+from segment_anything_tfds.streaming.parts import raw_bytes, shard_files
+from segment_anything_tfds.streaming.parts.ahead import Ahead, Put
+from segment_anything_tfds.streaming.parts.cursors import Cursor
+from segment_anything_tfds.streaming.parts.parts import Part, Policy
 
-AHEAD_BYTES = 8 << 20  # of examples of an archive that wait to be taken
-SPOOL_BUDGET = 16 << 20  # bytes of halves of pairs that wait in memory, an archive
+if TYPE_CHECKING:
+    from segment_anything_tfds.streaming.parts.keeping import Keeper
+
+AHEAD_BYTES = 2 << 20  # of examples of an archive that wait to be taken
+SPOOL_BUDGET = 4 << 20  # bytes of halves of pairs that wait in memory, an archive
 _DIGEST = 'archive_digest'
 
 Items = Generator[tuple[bytes, Cursor]]
 
 
-def open_part(part: Part, cursor: Cursor, policy: Policy) -> Ahead:
+def open_part(part: Part, cursor: Cursor, policy: Policy, keeper: Keeper | None = None) -> Ahead:
     """Reads a part in a thread of its own; see `Ahead`.
 
     Args:
       part: what to read.
       cursor: where to begin.
       policy: how to read archives.
+      keeper: keeps the shards of archives that are read; `None` for no keeping.
 
     Returns:
       An iterator of serialised examples, each with the place after it.
     """
+    part = part if keeper is None else keeper.current(part)
+    if part.source is None:
+        return Ahead(lambda put: _give(_read_shards(part, cursor), put), **_LIMITS)
+    if keeper is not None:
+        kept = keeper.reader(part, cursor)
+        return Ahead(kept.produce, on_close=kept.stop, **_LIMITS)
     reader = _ArchiveExamples(part, cursor, policy)
-    return Ahead(iter(reader), size=_size, budget=AHEAD_BYTES, on_close=reader.stop)
+    return Ahead(lambda put: _give(reader.items(), put), on_close=reader.stop, **_LIMITS)
 
 
 def _size(item: tuple[bytes, Cursor]) -> int:
     return len(item[0])
+
+
+_LIMITS = {'size': _size, 'budget': AHEAD_BYTES}
+
+
+def _give(items: Items, put: Put) -> None:
+    with contextlib.closing(items):
+        for item in items:
+            if not put(item):
+                return
+
+
+def _read_shards(part: Part, cursor: Cursor) -> Items:
+    count = len(part.shards)
+    readers = [
+        # Of examples 0, 1, 2, ... shard i has i, i + count, ...
+        shard_files.read(path, part.file_format, (cursor.given - index + count - 1) // count)
+        for index, path in enumerate(part.shards)
+    ]
+    given = cursor.given
+    while (record := next(readers[given % count], None)) is not None:
+        given += 1
+        yield record, Cursor(given, None)
 
 
 class _ArchiveExamples:
@@ -46,34 +82,37 @@ class _ArchiveExamples:
     def __init__(self, part: Part, cursor: Cursor, policy: Policy):
         self._part, self._cursor, self._policy = part, cursor, policy
         self._found: Counter[str] = Counter()
-        self._raw = None
+        self._raw = raw_bytes.Opener(policy.links_path, policy.link_wait)
         self._waiting: list[int] = []  # numbers of the pairs since the last example
         self._reader = positioned.PositionedReader(
             part.source,
             on_fault=self._on_fault,
-            start=cursor.pairs,
-            open_raw=self._open_link if part.source.kind == 'link' else None,
+            start=cursor.pairs or 0,
+            open_raw=self._raw.of(part.source),
             spool_budget=SPOOL_BUDGET,
             want_digest=part.name in policy.checksums,
         )
 
     def stop(self) -> None:
         """Ends a transfer that waits."""
-        if self._raw is not None:
-            self._raw.stop()
+        self._raw.stop()
 
-    def __iter__(self) -> Items:
+    def items(self) -> Items:
+        """The examples, each with the place after it."""
         cursor = self._cursor
+        skip = cursor.given if cursor.pairs is None else 0  # which pairs these were is not known
+        cursor = Cursor() if skip else cursor
         try:
             with self._reader:
                 for example in self._examples(cursor):
                     cursor = self._after(cursor, example)
-                    yield b''.join(serialize.serialize(example)), cursor
+                    if cursor.given > skip:
+                        yield b''.join(serialize.serialize(example)), cursor
             self._judge_digest()
         except faults.DataError as error:
             self._end(error, cursor)
         except OSError as error:
-            raise _told(error, self._part.name, cursor.given) from error
+            raise told(error, self._part.name, cursor.given) from error
         self._policy.report.tell(self._part.name, self._found)
 
     def _examples(self, cursor: Cursor) -> Iterator[annotations.Example]:
@@ -128,25 +167,26 @@ class _ArchiveExamples:
     def _end(self, error: faults.DataError, cursor: Cursor) -> None:
         """Ends an archive that cannot be read on."""
         if self._policy.on_error == 'fail':
-            raise _told(error, self._part.name, cursor.given) from error
+            raise told(error, self._part.name, cursor.given) from error
         for fault in error.faults:
             self._policy.report.add(fault)
             self._found[fault.reason] += 1
 
-    def _open_link(self, source: pair_stream.Source):
-        from segment_anything_tfds.streaming import renewal  # slow to import: only for links
 
-        policy = self._policy
-        self._raw = renewal.RenewedTransfer(source.number, policy.links_path, wait=policy.link_wait)
-        return self._raw
+def told(error: Exception, name: str, given: int) -> Exception:
+    """The error, with how far the stream came.
 
-
-def _told(error: Exception, name: str, given: int) -> Exception:
-    """The error, with how far the stream came."""
+    Args:
+      error: what ended the reading of an archive.
+      name: name of the archive.
+      given: examples of it that were read before.
+    """
     how = f'{given:,} examples of {name} were read before; a restored iterator goes on there.'
     if isinstance(error, faults.DataError):
         advice = "Pass `on_error='skip'` to leave out what has faults, each of it reported."
         return faults.DataError(error.faults, f'{error}\n{how} {advice}')
     if hasattr(error, 'reason') and hasattr(error, 'message'):
         return type(error)(f'{error.message} {how}', error.reason, error.status)
-    return type(error)(*error.args[:1], f'{error.strerror or error} {how}', *error.args[2:])
+    if isinstance(error, OSError) and error.strerror:
+        return type(error)(error.errno, f'{error.strerror} {how}', *error.args[2:])
+    return type(error)(f'{error} {how}')

@@ -1,4 +1,4 @@
-"""What a stream reads, one part an archive, and how."""
+"""What a stream reads: one part an archive, from its prepared shards or from the archive itself."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import dataclasses
 from segment_anything_tfds.source import checksums as checksums_lib
 from segment_anything_tfds.source import selection
 from segment_anything_tfds.source.archive import locations
-from segment_anything_tfds.streaming import fault_report
+from segment_anything_tfds.streaming.parts import fault_report
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,11 +16,15 @@ class Part:
 
     Attributes:
       number: number of the archive.
-      source: where it is.
+      source: the archive; `None` where it is prepared.
+      shards: paths of its prepared shards; example i is in shard i modulo their number.
+      file_format: TFDS's name of their format.
     """
 
     number: int
-    source: locations.Source
+    source: locations.Source | None = None
+    shards: tuple[str, ...] = ()
+    file_format: str = 'tfrecord'
 
     @property
     def name(self) -> str:

@@ -6,7 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterable
 
-BLOCK = 16  # examples from an archive before it is the next one's turn, as in TFDS
+BLOCK = 16  # examples from an archive before it is the next one's turn, in order, as in TFDS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,14 +15,15 @@ class Cursor:
 
     Attributes:
       given: examples before it.
-      pairs: pairs of the archive before it, those with faults included.
+      pairs: pairs of the archive before it, those with faults included; `None` where the examples
+        came from a prepared shard, which does not say.
       left_out: numbers of the images among those pairs that have no example.
       other_ids: of those pairs whose `image_id` is not the number in their files' names, both:
         [number, `image_id`].
     """
 
     given: int = 0
-    pairs: int = 0
+    pairs: int | None = 0
     left_out: tuple[int, ...] = ()
     other_ids: tuple[tuple[int, int], ...] = ()
 
@@ -57,7 +58,7 @@ class Position:
     size: int
     cursors: tuple[Cursor | None, ...]
     turn: int = 0
-    left: int = BLOCK
+    left: int = 1
     window: int = 0
     given: int = 0
 
@@ -65,7 +66,13 @@ class Position:
     def start(cls, archives: Iterable[int], seed: int | None, size: int) -> Position:
         """Where a mixture begins."""
         archives = tuple(archives)
-        return cls(archives, seed, size, (Cursor(),) * len(archives))
+        at = cls(archives, seed, size, (Cursor(),) * len(archives))
+        return dataclasses.replace(at, left=at.block)
+
+    @property
+    def block(self) -> int:
+        """Examples from an archive before it is the next one's turn."""
+        return BLOCK if self.seed is None else 1
 
     def to_json(self) -> str:
         """The position as a short text."""

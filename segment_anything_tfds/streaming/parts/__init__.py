@@ -1,0 +1,1 @@
+"""One archive at a time: read, checked and serialised in a thread of its own."""

@@ -124,23 +124,19 @@ def test_equal_seeds_give_equal_orders_and_each_pass_another(archives, nowhere):
 
 @pytest.mark.parametrize('seed', [None, 3])
 def test_restored_at_any_place_the_rest_is_equal(archives, nowhere, tmp_path, seed):
-    def make():
-        dataset = stream(archives, nowhere, decoders=IDS, seed=seed, interleave=2).repeat(2)
-        dataset = dataset.map(lambda example: example['image']['image_id'])
-        return iter(dataset.batch(2).prefetch(1))
-
-    expected = [batch.numpy().tolist() for batch in make()]
-    rng = random.Random(0)
+    dataset = stream(archives, nowhere, decoders=IDS, seed=seed, interleave=2).repeat(2)
+    dataset = dataset.map(lambda example: example['image']['image_id']).batch(2).prefetch(1)
+    expected = [batch.numpy().tolist() for batch in dataset]
     assert len(expected) == 3 * IMAGES
+    rng = random.Random(0)
     for place in sorted(rng.sample(range(len(expected)), 10)):
-        iterator = make()
+        iterator = iter(dataset)
         for _ in range(place):
             next(iterator)
         path = tf.train.Checkpoint(iterator=iterator).write(str(tmp_path / f'at_{place}'))
-        restored = make()
+        restored = iter(dataset)
         tf.train.Checkpoint(iterator=restored).read(path).assert_consumed()
-        rest = [batch.numpy().tolist() for batch in restored]
-        assert rest == expected[place:], place
+        assert [batch.numpy().tolist() for batch in restored] == expected[place:], place
 
 
 def test_restored_in_another_process(archives, nowhere, tmp_path):

@@ -123,7 +123,8 @@ def make(
     if keep is not None:
         is_all = archives is None and len(parts) == len(everything)
         config = None if is_all else selection.format(parts)
-        keeper = _keeper(_builder(keep, config, policy, digests), manual_dir, parts, policy)
+        builder = _builder(keep, config, policy, digests)
+        keeper = _keeper(builder, manual_dir and os.path.expanduser(manual_dir), parts, policy)
     return Plan(parts, policy, keeper=keeper, **order)
 
 

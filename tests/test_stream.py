@@ -251,17 +251,14 @@ import os, signal, sys, threading
 import segment_anything_tfds as sa1b
 iterator = iter(sa1b.stream(manual_dir=sys.argv[1], data_dir=sys.argv[2]))
 threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
-try:
-    list(iterator)
-except KeyboardInterrupt:
-    print('interrupted')
+list(iterator)
 """
     body = (archives / 'sa_000001.tar').read_bytes()
     with fault_server.FaultServer() as server:
-        url = server.serve('sa_000001.tar', body, stalls=1)
+        url = server.serve('sa_000001.tar', body, stalls=1000)
         (tmp_path / 'segment_anything_links.txt').write_text(f'sa_000001.tar\t{url}\n')
-        done = building.run_python(code, tmp_path, nowhere)
-    assert done.stdout == 'interrupted\n'
+        done = building.run_python(code, tmp_path, nowhere, check=False)
+    assert done.returncode and 'KeyboardInterrupt' in done.stderr  # TensorFlow may wrap it
 
 
 def test_prepared_parts_come_from_their_shards(archives, prepared, tmp_path):

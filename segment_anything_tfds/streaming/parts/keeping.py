@@ -64,6 +64,12 @@ class _Hold:
                 while self._held and not self._writers:
                     self._changed.wait()
 
+    def wait(self) -> None:
+        """Waits until nobody writes and the right is given back."""
+        with self._changed:
+            while self._held:
+                self._changed.wait()
+
     def _hold(self) -> None:
         try:
             with driver.hold(self._folder) as runs:
@@ -137,6 +143,7 @@ class Keeper:
                 return
             archives = [part for part in self._parts.values() if part.source is not None]
             if all(self._staged(part) is not None for part in archives):
+                self._hold.wait()  # an archive is whole a moment before its thread ends
                 self._publish()
                 self._published = True
 

@@ -4,7 +4,7 @@
 
 Four archives of SA-1B's shape, read at once. In one run: images a second and CPU time an image,
 undecoded and as batches of SAM's recipe, from archives and from the shards prepared of them, in
-alternating blocks; the time from the end of the imports to the first example and to the first
+alternating passes; the time from the end of the imports to the first example and to the first
 batch, from files and from links to a server on this machine, each in a process of its own; the
 peak of memory; and what WebDataset and `datasets` make of the same archives.
 """
@@ -76,28 +76,25 @@ def batches(dataset):
     return training.recipes.get('sam').batches(dataset, BATCH, seed=0)
 
 
-def rates(folder: pathlib.Path, rounds: int, block: int) -> dict[str, list[tuple[float, float]]]:
-    """(images a second, CPU milliseconds an image) by name, one pair a round."""
+def rates(folder: pathlib.Path, rounds: int) -> dict[str, list[tuple[float, float]]]:
+    """(images a second, CPU milliseconds an image) by name, one pair a round.
+
+    From archives whole passes are timed: their first pairs become whole late, and the last early.
+    """
     ways = {
-        'stream, undecoded': streamed(folder, decoders=undecoded()).repeat(),
-        'prepared, undecoded': prepared(folder, decoders=undecoded()).repeat(),
-        'stream, training input': batches(streamed(folder, decoders=undecoded()).repeat()),
-        'prepared, training input': batches(prepared(folder, decoders=undecoded()).repeat()),
+        'stream, undecoded': streamed(folder, decoders=undecoded()),
+        'prepared, undecoded': prepared(folder, decoders=undecoded()),
+        'stream, training input': batches(streamed(folder, decoders=undecoded())),
+        'prepared, training input': batches(prepared(folder, decoders=undecoded())),
     }
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, dataset in ways.items():
             size = BATCH if 'training' in name else 1
-            steps = max(4, block // (2 * size) if size > 1 else block)
-            iterator = iter(dataset)  # of its own, so that nothing runs beside another side
-            for _ in range(max(2, 128 // size)):
-                next(iterator)
             start, cpu = time.perf_counter(), time.process_time()
-            for _ in range(steps):
-                next(iterator)
+            done = size * sum(1 for _ in dataset)
             wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-            found[name].append((steps * size / wall, 1000 * cpu / (steps * size)))
-            del iterator
+            found[name].append((done / wall, 1000 * cpu / done))
             time.sleep(1)
     return found
 
@@ -192,7 +189,7 @@ def run_child(folder: pathlib.Path, what: str, *rest: str) -> dict:
     if what == 'build':
         return build(folder) or {}
     if what == 'rates':
-        return rates(folder, int(rest[0]), int(rest[1]))
+        return rates(folder, int(rest[0]))
     if what == 'first':
         return first(folder, rest[0])
     if what == 'memory':
@@ -204,7 +201,7 @@ def measure(folder: pathlib.Path, args: argparse.Namespace) -> list[dict]:
     """All rows of the table."""
     if not (folder / 'data').exists():
         child(folder, 'build')
-    found = child(folder, 'rates', args.rounds, args.block)
+    found = child(folder, 'rates', args.rounds)
     rows = []
     for name, pairs in found.items():
         rate, cpu = (statistics.median(values) for values in zip(*pairs, strict=True))
@@ -223,7 +220,7 @@ def measure(folder: pathlib.Path, args: argparse.Namespace) -> list[dict]:
         target = 1.0 if name == 'stream' else None
         rows.append(row(f'peak memory, {name}, GB', value, target, most=True))
     for package in ('webdataset', 'datasets'):
-        for name, value in child(folder, package, args.block * 2).items():
+        for name, value in child(folder, package, args.samples).items():
             unit = 'samples/s' if name == 'rate' else 'part with image and record'
             rows.append(row(f'{package}, {unit}', value))
     return rows
@@ -239,7 +236,7 @@ def main() -> None:
     parser.add_argument('--folder', type=pathlib.Path, help='for archives; kept where it is given')
     parser.add_argument('--images', type=int, default=250, help='an archive; SA-1B has 11,186')
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--block', type=int, default=400, help='images a round')
+    parser.add_argument('--samples', type=int, default=800, help='of the other readers')
     parser.add_argument('--memory-images', type=int, default=1 << 40, help='all, by default')
     parser.add_argument('--json', type=pathlib.Path, help='file for the figures')
     parser.add_argument('--child', nargs='+', help=argparse.SUPPRESS)

@@ -177,7 +177,6 @@ def read(
     if labels is not None:
         from segment_anything_tfds.source import label_table  # imports NumPy
 
-
         table = label_table.open_table(labels)
     keep = parse_filter(filter, table)
     if limit is not None and limit < 1:

@@ -17,12 +17,14 @@ ALLOWED = {
     'training': {'ops', 'source'},
     'report': {'ops', 'source', 'prepare'},
     'exchange': {'ops', 'source'},
-    'actions': {'exchange', 'prepare', 'report', 'source'},
+    'arrays': {'source', 'streaming'},
+    'actions': {'arrays', 'exchange', 'prepare', 'report', 'source', 'streaming', 'training'},
     'annotate': {'exchange', 'ops', 'prepare', 'source', 'training'},
     'cli': {'actions', 'annotate', 'exchange', 'ops', 'prepare', 'report', 'source', 'training'},
 }
 FORBIDDEN_LIBRARIES = {
     'source': {'tensorflow', 'tensorflow_datasets', 'apache_beam', 'keras'},
+    'arrays': {'tensorflow', 'apache_beam', 'keras'},
     'ops': {'tensorflow_datasets', 'apache_beam', 'pycocotools'},
     'prepare': {'tensorflow', 'keras'},
 }

@@ -75,13 +75,14 @@ def _example(image, masks):
     return {'image': {'content': image}, 'annotations': {'segmentation': {'counts': counts}}}
 
 
-def test_equals_a_plain_loop_around_sam_predictor(meta):  # noqa: F811
+@pytest.mark.parametrize('each', [5, pytest.param(51, marks=pytest.mark.slow)])
+def test_equals_a_plain_loop_around_sam_predictor(meta, each):  # noqa: F811
     state = meta.run(
         'sam = side.random_sam(64, seed=3, global_attn_indexes=(0, 1), mlp_dim=128)\n'
         'out.update(side.pack(sam))'
     )
     scenes = [
-        _scene(seed, *size, 51)
+        _scene(seed, *size, each)
         for seed, size in enumerate([(90, 130), (130, 90), (70, 70), (64, 200)])
     ]
     arrays = {f'image{n}': image for n, (image, _) in enumerate(scenes)}
@@ -91,7 +92,7 @@ def test_equals_a_plain_loop_around_sam_predictor(meta):  # noqa: F811
     found = evaluation.evaluate_model(
         model, [_example(*scene) for scene in scenes], clicks=(1, 2, 5)
     )
-    assert found['box']['count'] == len(expected) == 204
+    assert found['box']['count'] == len(expected) == 4 * each
     names = ['box', '1_clicks', '1_clicks', '2_clicks', '2_clicks', '5_clicks', '5_clicks']
     keys = ['mean_iou', *['mean_iou', 'oracle'] * 3]
     for column, (name, key) in enumerate(zip(names, keys, strict=True)):

@@ -7,13 +7,12 @@ import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-import keras
 import numpy as np
 from keras import ops
-from PIL import Image
 
 from segment_anything_tfds.annotate import crop_grid
 from segment_anything_tfds.annotate import settings as settings_lib
+from segment_anything_tfds.training.prediction import compiling, letterbox
 
 
 class ModelCalls:
@@ -36,9 +35,7 @@ class ModelCalls:
 
     def content_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """[height, width] of a crop of `size` in the square, at least 1 x 1."""
-        scale = self.side / max(size)
-        height, width = (max(1, int(length * scale + 0.5)) for length in size)
-        return height, width
+        return letterbox.fitted(size, self.side)
 
     def encode(
         self, image: np.ndarray, crops: Sequence[crop_grid.Crop]
@@ -67,12 +64,8 @@ class ModelCalls:
 
     def _fit(self, image: np.ndarray, crop: crop_grid.Crop) -> tuple[np.ndarray, tuple[int, int]]:
         """A crop, resized as SAM does it, in the upper left of the square; and its size there."""
-        height, width = self.content_size(crop.size)
         part = image[crop.top : crop.bottom, crop.left : crop.right]
-        resized = Image.fromarray(part).resize((width, height), Image.Resampling.BILINEAR)
-        square = np.zeros((self.side, self.side, 3), np.uint8)
-        square[:height, :width] = resized
-        return square, (height, width)
+        return letterbox.place(part, self.side)
 
     def decode(
         self, embeddings: Any, owners: np.ndarray, points: np.ndarray
@@ -142,9 +135,11 @@ def _halves(model: Any) -> _Halves:
         return decode(embeddings, owner, point, mask_input=logits[:, None], has_mask_input=given)
 
     return _Halves(
-        _compiled(model, lambda pictures, sizes: model.encode(pictures, sizes)),
-        _compiled(model, lambda embeddings, owner, point: decode(embeddings, owner, point)),
-        _compiled(model, refine),
+        compiling.compiled(model, lambda pictures, sizes: model.encode(pictures, sizes)),
+        compiling.compiled(
+            model, lambda embeddings, owner, point: decode(embeddings, owner, point)
+        ),
+        compiling.compiled(model, refine),
     )
 
 
@@ -158,43 +153,3 @@ def _click(point) -> dict[str, Any]:
 
 def _to_numpy(x) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(ops.cast(x, 'float32')))
-
-
-def _compiled(model: Any, function: Callable) -> Callable:
-    """A function of tensors, compiled for inference by the backend; `model` gives its weights."""
-    backend = keras.backend.backend()
-    if backend == 'tensorflow':
-        return _traced(function)
-    if backend == 'jax':
-        import jax
-
-        def pure(values, *args):
-            state = list(zip(model.variables, values, strict=True))
-            with keras.StatelessScope(state_mapping=state):
-                return function(*args)
-
-        jitted = jax.jit(pure)
-        return lambda *args: jitted([variable.value for variable in model.variables], *args)
-    import torch
-
-    def without_gradients(*args):
-        with torch.inference_mode():
-            return function(*map(ops.convert_to_tensor, args))
-
-    return without_gradients
-
-
-def _traced(function: Callable) -> Callable:
-    """A TensorFlow graph for each combination of shapes, of which there are few."""
-    import tensorflow as tf
-
-    traced, graphs = tf.function(function), {}
-
-    def call(*args):
-        tensors = [tf.convert_to_tensor(arg) for arg in args]
-        shapes = tuple(tuple(tensor.shape) for tensor in tensors)
-        if shapes not in graphs:
-            graphs[shapes] = traced.get_concrete_function(*tensors)
-        return graphs[shapes](*tensors)
-
-    return call

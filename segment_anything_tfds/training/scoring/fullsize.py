@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from segment_anything_tfds.training.prediction import letterbox
+
 
 class Window(NamedTuple):
     """A mask: bool `pixels` [h, w] whose first lies at (`top`, `left`); all else is 0."""
@@ -109,10 +111,8 @@ def boundary_distance(size: tuple[int, int], ratio: float = 0.02) -> int:
 class Upscaler:
     """From the mask decoder's logits to masks of the image, as SAM's `postprocess_masks`.
 
-    Logits go up to the model's square, the padding is cut off, and what is left is scaled to the
-    image, each time bilinearly. All of it is linear, and rows do not mix with columns, so it is one
-    matrix on either side: `rows @ logits @ columns.T`; of these only the part is multiplied where a
-    logit above 0 reaches.
+    Of the product `rows @ logits @ columns.T` only the part is computed where a logit above 0
+    reaches.
 
     Args:
       size: height and width of the image.
@@ -122,10 +122,7 @@ class Upscaler:
     """
 
     def __init__(self, size: tuple[int, int], content: tuple[int, int], square: int, grid: int):
-        self._rows, self._columns = (
-            _interpolation(inside, length) @ _interpolation(grid, square)[:inside]
-            for length, inside in zip(size, content, strict=True)
-        )
+        self._rows, self._columns = letterbox.back(size, content, square, grid)
 
     def __call__(self, logits: np.ndarray) -> Window:
         """The mask of logits [grid, grid]."""
@@ -146,21 +143,6 @@ class Upscaler:
         )
         pixels = rows[:, inner[0]] @ logits[inner] @ columns[:, inner[1]].T > 0
         return cut(pixels, int(spans[0][0]), int(spans[1][0]))
-
-
-def _interpolation(count: int, length: int) -> np.ndarray:
-    """Bilinear resizing of `count` values to `length`: float32 [length, count].
-
-    A value's centre is at a half, and beyond the outermost centres values go on unchanged:
-    2 to 4 gives [[1, 0], [0.75, 0.25], [0.25, 0.75], [0, 1]].
-    """
-    places = np.maximum((np.arange(length) + 0.5) * (count / length) - 0.5, 0)
-    low = np.minimum(places.astype(int), count - 1)
-    high, share = np.minimum(low + 1, count - 1), places - low
-    matrix = np.zeros((length, count), np.float32)
-    matrix[np.arange(length), low] += 1 - share
-    matrix[np.arange(length), high] += share
-    return matrix
 
 
 def _reached(matrix: np.ndarray, first: int, last: int) -> np.ndarray:

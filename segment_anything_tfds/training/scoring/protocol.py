@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import functools
 import io
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from segment_anything_tfds.training.prediction import compiling, letterbox
 from segment_anything_tfds.training.scoring import fullsize, next_click
 
 
@@ -54,8 +54,8 @@ class Judge:
         self._rng = np.random.default_rng(seed)
         self._square = int(model.backbone.prompt_encoder.input_image_size[0])
         self._points = max(clicks, default=1)
-        self._encode = _compiled(model.encode)
-        self._decode = _compiled(model.decode)
+        self._encode = compiling.compiled(model, lambda image, size: model.encode(image, size))
+        self._decode = compiling.compiled(model, model.decode)
         self._grid = 4 * int(model.backbone.prompt_encoder.image_embedding_size[0])
 
     def __call__(self, example: Mapping[str, Any]) -> tuple[np.ndarray, list[Judged]]:
@@ -78,10 +78,8 @@ class Judge:
 
     def _look(self, image: np.ndarray) -> _Scene:
         size = image.shape[:2]
-        content = fitted(size, self._square)
-        square = np.zeros((1, self._square, self._square, 3), np.uint8)
-        square[0, : content[0], : content[1]] = resized(image, content)
-        embeddings = self._encode(square, np.array([content], np.int32))
+        square, content = letterbox.place(image, self._square)
+        embeddings = self._encode(square[None], np.array([content], np.int32))
         upscale = fullsize.Upscaler(size, content, self._square, self._grid)
         return _Scene(embeddings, content, size, upscale)
 
@@ -133,8 +131,7 @@ class Judge:
         """
         outputs = self._decode(scene.embeddings, prompts)
         logits, predicted, allowed = (
-            np.asarray(outputs[name])[0, : len(truth)]
-            for name in ('masks', 'iou_pred', 'candidates')
+            _numpy(outputs[name])[0, : len(truth)] for name in ('masks', 'iou_pred', 'candidates')
         )
         best = np.where(allowed > 0, predicted, -np.inf).argmax(axis=1)
         chosen = logits[np.arange(len(truth)), best]
@@ -174,37 +171,7 @@ def pixels_of(content: bytes | np.ndarray) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(content)).convert('RGB'))
 
 
-def fitted(size: tuple[int, int], square: int) -> tuple[int, int]:
-    """Height and width of an image whose longer side is `square`, as `ResizeLongestSide`."""
-    scale = square / max(size)
-    height, width = (int(side * scale + 0.5) for side in size)
-    return max(1, height), max(1, width)
+def _numpy(tensor) -> np.ndarray:
+    from keras import ops
 
-
-def resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Bilinear with antialiasing, as `ResizeLongestSide`."""
-    from PIL import Image
-
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-
-
-def _compiled(function):
-    """Compiles for the Keras backend in use; PyTorch runs as it is, without gradients."""
-    import keras
-
-    if keras.backend.backend() == 'tensorflow':
-        import tensorflow as tf
-
-        return tf.function(function)
-    if keras.backend.backend() == 'jax':
-        import jax
-
-        return jax.jit(function)
-    import torch
-
-    @functools.wraps(function)
-    def run(*args):
-        with torch.no_grad():
-            return function(*args)
-
-    return run
+    return ops.convert_to_numpy(tensor)

@@ -23,6 +23,7 @@ COMMANDS = (
     'export',
     'import',
     'evaluate',
+    'predict',
     'annotate',
     'demo',
 )

@@ -1,0 +1,1 @@
+"""What commands do with models: load data for them, predict, judge."""

@@ -1,0 +1,166 @@
+"""Masks for clicks and boxes on one image."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from segment_anything_tfds.actions import choosing, places
+
+if TYPE_CHECKING:
+    from segment_anything_tfds.report.picture import Picture
+
+DEFAULT_MODEL = 'tiny'
+Points = Sequence[Sequence[float]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Prediction:
+    """What a model made of an image and of prompts.
+
+    Attributes:
+      record: as in SA-1B's archives: `image`, and `annotations` with a mask for each prompt that
+        got one, as RLE, with its predicted IoU and stability score.
+      picture: masks, clicks and boxes over the image. A notebook shows it.
+    """
+
+    record: dict[str, Any]
+    picture: Picture
+
+    @property
+    def masks(self) -> np.ndarray:
+        """bool [N, H, W]."""
+        from segment_anything_tfds.source.record import coco_rle
+
+        image = self.record['image']
+        counts = [row['segmentation']['counts'] for row in self.record['annotations']]
+        return coco_rle.decode(counts, (image['height'], image['width'])).astype(bool)
+
+
+def predict(
+    image: choosing.Path | np.ndarray,
+    *,
+    model: Any = DEFAULT_MODEL,
+    points: Points = (),
+    background: Points = (),
+    boxes: Sequence[Sequence[float]] = (),
+    png: choosing.Path | None = None,
+) -> Prediction:
+    """Predicts masks for clicks and boxes on one image.
+
+    All clicks are one prompt, for one object; each box is a prompt of its own. Clicks may go with
+    one box, which is one prompt then. A single click is ambiguous, so of the model's three masks
+    the most confident is taken.
+
+    Args:
+      image: a JPEG, PNG or other picture file, or RGB uint8 [H, W, 3].
+      model: what `training.load_model` takes, or a model. `'tiny'`, the default, comes with the
+        package, and knows painted scenes such as those in `dummy_data`; it is not for photographs.
+      points: clicks on the object, (x, y) in pixels of the image.
+      background: clicks beside it.
+      boxes: (x0, y0, x1, y1) in pixels of the image.
+      png: a file for the picture.
+
+    Returns:
+      The prediction. Prompts for which the model finds no pixel have no annotation.
+
+    Raises:
+      FileNotFoundError: there is no such image, or no such model.
+      ValueError: no prompts, prompts outside of the image, clicks beside several boxes, or a file
+        that is no picture.
+    """
+    from segment_anything_tfds import training
+    from segment_anything_tfds.report import picture
+
+    places.check_file('png', png)
+    prompts = _prompts(points, background, boxes)
+    pixels = image if isinstance(image, np.ndarray) else _read(image)
+    _check_inside(pixels, points, background, boxes)
+    loaded = training.load_model(model) if isinstance(model, (str, os.PathLike)) else model
+    predictor = training.Predictor(loaded)
+    predictor.set_image(pixels)
+    single = len(points) == 1 and not len(background) and not len(boxes)
+    record = predictor.predict_records(**prompts, multimask_output=single)
+    if not isinstance(image, np.ndarray):
+        record['image']['file_name'] = pathlib.PurePath(image).name
+    found = Prediction(record, picture.Picture(pixels))
+    found = dataclasses.replace(found, picture=_draw(found, pixels, points, background, boxes))
+    if png is not None:
+        places.save(png, found.picture.to_png())
+    return found
+
+
+def _prompts(points: Points, background: Points, boxes) -> dict[str, np.ndarray]:
+    """What `Predictor.predict` takes."""
+    clicks = [*points, *background]
+    if not clicks and not len(boxes):
+        raise choosing.ArgumentError('expected --point x,y or --box x0,y0,x1,y1; got no prompt.')
+    if clicks and len(boxes) > 1:
+        raise choosing.ArgumentError(
+            f'--box: expected one box beside clicks; got {len(boxes)}. Ask for each box alone.'
+        )
+    prompts: dict[str, np.ndarray] = {}
+    if clicks:
+        prompts['point_coords'] = np.array([clicks], float)
+        labels = [1] * len(points) + [0] * len(background)
+        prompts['point_labels'] = np.array([labels])
+    if len(boxes):
+        prompts['box'] = np.array(boxes, float)
+    return prompts
+
+
+def _check_inside(pixels: np.ndarray, points: Points, background: Points, boxes) -> None:
+    """Raises ArgumentError for prompts outside of the image, or boxes without a pixel."""
+    height, width = pixels.shape[:2]
+    corners = [corner for x0, y0, x1, y1 in boxes for corner in ((x0, y0), (x1, y1))]
+    for name, given in (('point', points), ('background', background), ('box', corners)):
+        for x, y in given:
+            if not (0 <= x <= width and 0 <= y <= height):
+                raise choosing.ArgumentError(
+                    f'--{name}: expected pixels of the image, {width} x {height}; got {x:g},{y:g}.'
+                )
+    for x0, y0, x1, y1 in boxes:
+        if x1 <= x0 or y1 <= y0:
+            raise choosing.ArgumentError(
+                f'--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1; got {x0:g},{y0:g},{x1:g},'
+                f'{y1:g}.'
+            )
+
+
+def _read(path: choosing.Path) -> np.ndarray:
+    """RGB, uint8 [H, W, 3]; upright, as a camera's note says."""
+    from PIL import Image, ImageOps
+
+    try:
+        with Image.open(path) as image:
+            return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+    except FileNotFoundError:
+        raise
+    except (OSError, Image.DecompressionBombError) as error:
+        raise ValueError(
+            f'`predict`: expected `image` to be a picture file; got {os.fspath(path)}: {error}.'
+        ) from None
+
+
+def _draw(found: Prediction, pixels, points, background, boxes) -> Picture:
+    from segment_anything_tfds.report import draw, picture
+
+    rows = found.record['annotations']
+    clicks = np.array([*points, *background], float).reshape(-1, 2)
+    labels = np.array([1] * len(points) + [0] * len(background), int)
+    colors = draw.palette(max(len(rows), len(boxes)))
+    drawn = draw.overlay(
+        pixels,
+        found.masks,
+        boxes=np.array(boxes, float).reshape(-1, 4) if len(boxes) == len(rows) else None,
+        points=clicks,
+        point_labels=labels,
+        colors=colors[: len(rows)],
+        texts=[f'{row["predicted_iou"]:.2f}' for row in rows],
+    )
+    return picture.Picture(drawn)

@@ -1,0 +1,108 @@
+"""`sa1b predict` and `sa1b.predict`: an image, clicks and boxes in, masks out."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+import segment_anything_tfds as sa1b
+from segment_anything_tfds import training
+from segment_anything_tfds.cli import main as cli
+
+pytest.importorskip('keras_hub')
+
+HEIGHT, WIDTH = 60, 90
+
+
+@pytest.fixture(scope='module')
+def folder(tmp_path_factory):
+    """With an image and a model."""
+    made = tmp_path_factory.mktemp('predict')
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(made / 'photo.png')
+    training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1)).save(
+        made / 'sam.keras'
+    )
+    return made
+
+
+def _run(folder, *args):
+    return cli.main(['predict', str(folder / 'photo.png'), *map(str, args)])
+
+
+def _decoded(record):
+    return [coco_mask.decode(row['segmentation']) for row in record['annotations']]
+
+
+def test_clicks_are_one_prompt_and_boxes_are_many(folder, capsys):
+    model, png = folder / 'sam.keras', folder / 'new' / 'out.png'
+    clicks = ['--point', '40,30', '--point=50.5,20', '--background', '5,5']
+    assert _run(folder, '--model', model, *clicks, '--png', png, '--json') == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record['image'] == {
+        'image_id': 0,
+        'width': WIDTH,
+        'height': HEIGHT,
+        'file_name': 'photo.png',
+    }
+    predictor = training.Predictor(training.load_model(model))
+    predictor.set_image(np.asarray(Image.open(folder / 'photo.png')))
+    points, labels = [[40, 30], [50.5, 20], [5, 5]], [1, 1, 0]
+    masks, scores, _ = predictor.predict(points, labels, multimask_output=False)
+    assert [row['predicted_iou'] for row in record['annotations']] == pytest.approx(scores)
+    np.testing.assert_array_equal(_decoded(record), masks)
+    drawn = np.asarray(Image.open(png).convert('RGB'))
+    assert drawn.shape == (HEIGHT, WIDTH, 3)
+    assert (drawn != np.asarray(Image.open(folder / 'photo.png'))).any()
+
+    boxes = [[10, 10, 40, 40], [50, 5, 80, 50]]
+    options = [f'--box={",".join(map(str, box))}' for box in boxes]
+    assert _run(folder, '--model', model, *options, '--json') == 0
+    record = json.loads(capsys.readouterr().out)
+    masks, _, _ = predictor.predict(box=np.array(boxes), multimask_output=False)
+    np.testing.assert_array_equal(_decoded(record), [mask for mask in masks[:, 0] if mask.any()])
+
+
+def test_a_single_click_takes_the_most_confident_of_three(folder):
+    found = sa1b.predict(folder / 'photo.png', model=folder / 'sam.keras', points=[(40, 30)])
+    predictor = training.Predictor(training.load_model(folder / 'sam.keras'))
+    predictor.set_image(np.asarray(Image.open(folder / 'photo.png')))
+    masks, scores, _ = predictor.predict([[40, 30]], [1])
+    np.testing.assert_array_equal(found.masks[0], masks[scores.argmax()])
+    assert np.asarray(found.picture).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_table_without_json(folder, capsys):
+    assert _run(folder, '--model', folder / 'sam.keras', '--box', '10,10,40,40') == 0
+    assert 'predicted_iou' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ('args', 'code', 'says'),
+    [
+        ([], 2, 'expected --point x,y or --box x0,y0,x1,y1; got no prompt'),
+        (['--point', '40'], 2, "expected x,y; got '40'"),
+        (['--point', '90.5,3'], 2, '--point: expected pixels of the image, 90 x 60; got 90.5,3'),
+        (['--box', '9,9,9,30'], 2, '--box: expected x0,y0,x1,y1 with x0 < x1'),
+        (['--box', '1,1,9,9', '--box', '1,1,8,8', '--point', '3,3'], 2, 'one box beside clicks'),
+        (['--point', '3,3', '--model', 'absent.keras'], 2, 'a file that exists; got absent.keras'),
+    ],
+)
+def test_what_is_wrong_is_said(folder, capsys, args, code, says):
+    assert _run(folder, *args) == code
+    assert says in capsys.readouterr().err
+
+
+def test_files_that_are_no_pictures_are_named(folder, capsys):
+    (folder / 'text.png').write_text('no picture')
+    assert cli.main(['predict', str(folder / 'text.png'), '--point', '3,3']) == 1
+    assert 'expected `image` to be a picture file; got' in capsys.readouterr().err
+    assert cli.main(['predict', str(folder / 'absent.png'), '--point', '3,3']) == 2
+
+
+def test_files_that_are_no_models_are_named(folder, capsys):
+    (folder / 'text.keras').write_text('no model')
+    assert _run(folder, '--point', '3,3', '--model', folder / 'text.keras') == 1
+    assert 'expected `model` to be a file of Keras; got' in capsys.readouterr().err

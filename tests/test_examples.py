@@ -91,23 +91,6 @@ def test_torch_reads_without_tensorflow(array_record_dir):
     assert '15 images; no worker imported TensorFlow' in out
 
 
-def test_torch_masks_are_those_of_the_dataset(array_record_dir):
-    pytest.importorskip('torch')
-    example = importlib.import_module('torch_dataloader')
-    data = example.SegmentAnything(str(array_record_dir))
-    item = data[0]
-    source = data.source[0]
-    size = int(source['image']['height']), int(source['image']['width'])
-    full = example.coco_rle.decode(source['annotations']['segmentation']['counts'], size)
-    scale = example.SIDE / max(size)
-    points = np.round((item['points'].numpy() + 0.5) / scale - 0.5).astype(int)
-    for point, mask, valid in zip(points, item['masks'].numpy(), item['valid'], strict=True):
-        if valid and mask.sum() > 20:
-            assert full[:, point[1], point[0]].any()
-    again = data[0]
-    assert all((item[name] == again[name]).all() for name in item)
-
-
 def test_grain_reads_for_jax(array_record_dir):
     pytest.importorskip('grain')
     assert '15 images' in _run('jax_grain.py', array_record_dir)

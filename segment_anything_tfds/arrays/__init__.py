@@ -1,0 +1,1 @@
+"""Examples with random access and rows for training in NumPy, without TensorFlow."""

@@ -22,10 +22,12 @@ if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
     from segment_anything_tfds.actions.draw_preview import preview, show
     from segment_anything_tfds.actions.export_records import export
     from segment_anything_tfds.actions.import_data import import_data
+    from segment_anything_tfds.actions.learning.judging import evaluate
+    from segment_anything_tfds.actions.learning.loading import load
+    from segment_anything_tfds.actions.learning.predict_masks import predict
     from segment_anything_tfds.actions.link_report import links
     from segment_anything_tfds.actions.record_access import records
     from segment_anything_tfds.actions.verify_archives import verify
-    from segment_anything_tfds.cli.judging import evaluate
     from segment_anything_tfds.ops import boxes, prompts, rle, transforms
     from segment_anything_tfds.report.show import show_examples
     from segment_anything_tfds.segment_anything_dataset_builder import Builder
@@ -44,10 +46,12 @@ _LAZY = {
     'boxes': 'segment_anything_tfds.ops.boxes',
     'coco_rle': 'segment_anything_tfds.source.record.coco_rle',
     'download': 'segment_anything_tfds.actions.download_archives:download',
-    'evaluate': 'segment_anything_tfds.cli.judging:evaluate',
+    'evaluate': 'segment_anything_tfds.actions.learning.judging:evaluate',
     'export': 'segment_anything_tfds.actions.export_records:export',
     'import_data': 'segment_anything_tfds.actions.import_data:import_data',
     'links': 'segment_anything_tfds.actions.link_report:links',
+    'load': 'segment_anything_tfds.actions.learning.loading:load',
+    'predict': 'segment_anything_tfds.actions.learning.predict_masks:predict',
     'preview': 'segment_anything_tfds.actions.draw_preview:preview',
     'prompts': 'segment_anything_tfds.ops.prompts',
     'records': 'segment_anything_tfds.actions.record_access:records',
@@ -74,6 +78,8 @@ __all__ = [
     'export',
     'import_data',
     'links',
+    'load',
+    'predict',
     'preview',
     'prompts',
     'records',

@@ -11,7 +11,9 @@ import tensorflow as tf
 from segment_anything_tfds.ops import rle, transforms
 from segment_anything_tfds.training.data import (
     click_targets,
+    images,
     mask_choice,
+    passes,
     recipe_checks,
     recipe_prompts,
 )
@@ -167,7 +169,7 @@ class Recipe:
         """
         seeds = tf.unstack(tf.random.split(tf.ensure_shape(seed, [2]), 8))
         size = mask_choice.image_size(example)
-        geometry = self._geometry(size, seeds[0], seeds[1])
+        geometry = images.geometry(self, size, seeds[0], seeds[1])
         chosen = mask_choice.choose(self, example['annotations'], size, geometry, seeds[2])
         window = None
         if self.scale_range is not None:
@@ -194,7 +196,8 @@ class Recipe:
         inputs['area'] = chosen['area']
         padding = {'point_labels': -1}
         inputs = {name: self._padded(x, padding.get(name, 0)) for name, x in inputs.items()}
-        inputs['image'] = self._image(example['image']['content'], size, seeds)
+        placed = images.geometry(self, size, seeds[0], seeds[1])
+        inputs['image'] = images.square(self, example['image']['content'], placed)
         inputs['content_size'] = tf.ensure_shape(geometry.size, [2])
         inputs['image_id'] = tf.cast(example['image']['image_id'], tf.int64)
         return inputs, self._padded(masks), self._padded(valid)
@@ -230,35 +233,10 @@ class Recipe:
         Returns:
           A dataset of `(inputs, masks, valid)` with a leading batch dimension, prefetched.
         """
-        seeds = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
-        for _ in range(initial_epoch):
-            iter(seeds)  # each iterator takes the next seed of the dataset's own generator
         return (
-            tf.data.Dataset.zip(dataset, seeds)
+            tf.data.Dataset.zip(dataset, passes.seeds(seed, initial_epoch))
             .skip(initial_batch * batch_size)
             .map(self, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(batch_size, drop_remainder=drop_remainder)
             .prefetch(tf.data.AUTOTUNE)
         )
-
-    def _geometry(self, size, jitter_seed, flip_seed) -> transforms.Geometry:
-        canvas = [self.image_size, self.image_size]
-        if self.scale_range is None:
-            geometry = transforms.fit(size, canvas, resize=self.resize)
-        else:
-            geometry = transforms.jitter(
-                size, canvas, seed=jitter_seed, scale_range=self.scale_range
-            )
-        if not self.flip_probability:
-            return geometry
-        return transforms.random_flip(geometry, seed=flip_seed, probability=self.flip_probability)
-
-    def _image(self, content, size, seeds) -> tf.Tensor:
-        geometry = self._geometry(size, seeds[0], seeds[1])
-        if content.dtype == tf.string:
-            image = transforms.decode_image(
-                content, geometry, fill=self.fill, reduced=self.reduced_decode
-            )
-        else:
-            image = transforms.apply_to_image(content, geometry, fill=self.fill)
-        return tf.ensure_shape(image, [self.image_size, self.image_size, 3])

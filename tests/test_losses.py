@@ -152,6 +152,7 @@ print(json.dumps([float(losses.SegmentAnythingLoss()(data['truth'], y_pred)),
 """
 
 
+@pytest.mark.slow
 def test_same_numbers_on_the_jax_backend(tmp_path):
     pytest.importorskip('jax')
     truth, y_pred = _multimask()

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from segment_anything_tfds import training
+from segment_anything_tfds.training.sam import rounds
 
 pytest.importorskip('keras_hub')
 
@@ -207,33 +208,34 @@ def test_rounds_without_a_click_are_one_within_and_one_at_the_end(
     model.compile(loss=training.SegmentAnythingLoss())
     inputs, truth, valid = _batch()
     inputs = _without(inputs, 'mask_input', 'has_mask_input')
-    places = set()
-    for _ in range(12 if corrections and refine else 1):
-        seen = _rounds(model, inputs, truth, valid)
-        assert len(seen) == corrections + 2 * refine
-        labels = np.asarray(seen[-1]['point_labels'])[..., 1:]
-        added = (labels >= 0).all((0, 1))
-        assert (added == (labels >= 0).any((0, 1))).all() and added.sum() == clicks
-        assert all(np.asarray(prompts['has_mask_input']).all() for prompts in seen)
-        if refine:
-            assert not added[-1]
-            places.add(int(np.argmin(added)))
-    assert places == (set(range(max(1, corrections))) if refine else set())
+    seen = _rounds(model, inputs, truth, valid)
+    assert len(seen) == corrections + 2 * refine
+    labels = np.asarray(seen[-1]['point_labels'])[..., 1:]
+    added = (labels >= 0).all((0, 1))
+    assert (added == (labels >= 0).any((0, 1))).all() and added.sum() == clicks
+    assert all(np.asarray(prompts['has_mask_input']).all() for prompts in seen)
+    plans = [
+        list(map(bool, rounds.plan(corrections, refine, seed=model.seed_generator)))
+        for _ in range(40)
+    ]
+    assert all(len(plan) == len(seen) and sum(plan) == clicks for plan in plans)
+    if refine:
+        assert not added[-1] and not any(plan[-1] for plan in plans)
+        places = {plan.index(False) for plan in plans}
+        assert places == set(range(max(1, corrections)))
 
 
 _ON_ANOTHER_BACKEND = """
 import json, sys
 import keras, numpy as np
 from segment_anything_tfds import training
-from segment_anything_tfds.training import evaluate
-training.PromptableSegmenter
 assert keras.backend.backend() == sys.argv[1]
 data = dict(np.load(sys.argv[2] + '/batch.npz'))
 truth, valid = data.pop('truth'), data.pop('valid')
 model = keras.saving.load_model(sys.argv[2] + '/sam.keras')
 model.compile(keras.optimizers.SGD(0.05), metrics=[training.MeanMaskIoU()], jit_compile=False)
 losses = [float(model.train_on_batch(data, truth, sample_weight=valid)[0]) for _ in range(2)]
-print(json.dumps([losses, evaluate.evaluate_model(model, [(data, truth, valid)], clicks=(2,))]))
+print(json.dumps(losses))
 """
 
 
@@ -241,7 +243,6 @@ print(json.dumps([losses, evaluate.evaluate_model(model, [(data, truth, valid)],
 def test_trains_alike_on_all_backends(segmenter, tmp_path):
     training.PromptableSegmenter(segmenter).save(tmp_path / 'sam.keras')
     inputs, truth, valid = _batch()
-    inputs['area'] = truth.sum((2, 3), dtype=np.int32)
     np.savez(tmp_path / 'batch.npz', **inputs, truth=truth, valid=valid)
     found = {}
     for backend in ('tensorflow', 'jax', 'torch'):
@@ -255,11 +256,8 @@ def test_trains_alike_on_all_backends(segmenter, tmp_path):
         )
         assert done.returncode == 0, done.stderr[-2000:]
         found[backend] = json.loads(done.stdout.splitlines()[-1])
-    losses, judged = found['tensorflow']
-    for other_losses, other_judged in found.values():
-        np.testing.assert_allclose(other_losses, losses, rtol=1e-3)
-        for prompt, summary in other_judged.items():
-            assert summary['mean_iou'] == pytest.approx(judged[prompt]['mean_iou'], abs=0.02)
+    for losses in found.values():
+        np.testing.assert_allclose(losses, found['tensorflow'], rtol=1e-3)
 
 
 _COUNT = """

@@ -1,0 +1,152 @@
+"""`training.Predictor` on each Keras backend against Meta's `SamPredictor`: same CPU, same weights.
+
+    SEGMENT_ANYTHING_REFERENCE=build/reference python benchmarks/predict.py --json rows.json
+
+Every side runs in a process of its own, in turn, several times over; medians count. `set_image`
+takes an image of SA-1B's size; `first click` and `second click` (with the logits of the first) give
+full-size masks. `--size vit_b` is SAM's smallest, `small` a model of its shape at 256 pixels. Sides
+whose packages are absent are skipped; `.ci/reference` installs Meta's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+import statistics
+import subprocess
+import sys
+import tempfile
+
+REPO = pathlib.Path(__file__).resolve().parent.parent
+TARGETS = {'set_image': 1.0, 'second click': 1.0}  # times Meta's speed, on the fastest backend
+SIZES = {
+    'small': (256, 192, 4, 3, 768, 8, (1, 3), 256, 16, 2, 2048, 4, 3, 256),
+    'vit_b': (1024, 768, 12, 12, 3072, 14, (2, 5, 8, 11), 256, 16, 2, 2048, 4, 3, 256),
+}
+
+_CLOCK = """
+import json, sys, time
+import numpy as np
+image = np.random.default_rng(0).integers(0, 256, (1500, 2250, 3)).astype(np.uint8)
+points, labels = np.array([[1100.0, 700.0], [900.0, 500.0]]), np.array([1, 0])
+
+def clocked(function):
+    started, cpu = time.perf_counter(), time.process_time()
+    found = function()
+    return found, (time.perf_counter() - started, time.process_time() - cpu)
+
+def rounds(predictor, count):
+    rows = []
+    for _ in range(count + 1):  # the first compiles
+        _, encode = clocked(lambda: predictor.set_image(image))
+        found, first = clocked(lambda: predictor.predict(points[:1], labels[:1]))
+        low = found[2][found[1].argmax()][None]
+        second = clocked(
+            lambda: predictor.predict(points, labels, mask_input=low, multimask_output=False)
+        )[1]
+        rows.append({'set_image': encode, 'first click': first, 'second click': second})
+    print(json.dumps(rows[1:]))
+"""
+_OURS = (
+    _CLOCK
+    + """
+from segment_anything_tfds import training
+rounds(training.Predictor(training.checkpoints.load(sys.argv[1])), int(sys.argv[2]))
+"""
+)
+_META = (
+    _CLOCK
+    + """
+import torch, meta_side
+state = {name: value.numpy() for name, value in torch.load(sys.argv[1]).items()}
+sam = meta_side.sam_of(state)
+from segment_anything import SamPredictor
+rounds(SamPredictor(sam), int(sys.argv[2]))
+"""
+)
+_WRITE = """
+import sys
+from segment_anything_tfds import training
+from segment_anything_tfds.training.sam import architecture
+backbone = architecture.build(architecture.Sizes(*eval(sys.argv[2])))
+training.checkpoints.save(training.PromptableSegmenter(backbone), sys.argv[1])
+"""
+
+
+def sides(threads: int) -> dict[str, tuple[str, str, dict[str, str]]]:
+    """Interpreter, code and environment of each side that is at hand."""
+    common = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'TF_CPP_MIN_LOG_LEVEL': '3'}
+    found = {}
+    for backend in ('tensorflow', 'jax', 'torch'):
+        tried = subprocess.run([sys.executable, '-c', f'import {backend}'], capture_output=True)
+        if tried.returncode == 0:
+            environment = {**common, 'KERAS_BACKEND': backend, 'PYTHONPATH': str(REPO)}
+            found[backend] = sys.executable, _OURS, environment
+    packages = os.environ.get('SEGMENT_ANYTHING_REFERENCE', REPO / 'build' / 'reference')
+    path = os.pathsep.join([str(packages), str(REPO / 'tests')])
+    environment = {**common, 'PYTHONPATH': path}
+    python = '/usr/bin/python3'
+    tried = subprocess.run([python, '-c', 'import meta_side'], env=environment, capture_output=True)
+    if tried.returncode == 0:
+        found["Meta's"] = python, _META, environment
+    return found
+
+
+def measure(size: str, rounds: int, repeats: int, threads: int) -> list[dict]:
+    """Rows of medians in seconds, wall and CPU, by side and step."""
+    with tempfile.TemporaryDirectory() as folder:
+        weights = os.path.join(folder, 'sam.pth')
+        environment = {**os.environ, 'PYTHONPATH': str(REPO)}
+        command = [sys.executable, '-c', _WRITE, weights, repr(SIZES[size])]
+        subprocess.run(command, env=environment, check=True)
+        seen: dict[tuple[str, str], list] = {}
+        for _ in range(repeats):
+            for side, (python, code, environment) in sides(threads).items():
+                done = subprocess.run(
+                    [python, '-c', code, weights, str(rounds)],
+                    env=environment,
+                    stdout=subprocess.PIPE,
+                    check=True,
+                )
+                for row in json.loads(done.stdout.splitlines()[-1]):
+                    for step, times in row.items():
+                        seen.setdefault((side, step), []).append(times)
+    rows = []
+    for (side, step), times in seen.items():
+        wall, cpu = (statistics.median(column) for column in zip(*times, strict=True))
+        rows.append({'size': size, 'side': side, 'step': step, 'wall_s': wall, 'cpu_s': cpu})
+    return rows
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument('--size', choices=SIZES, default='small')
+    parser.add_argument('--rounds', type=int, default=5, help='measured images a process')
+    parser.add_argument('--repeats', type=int, default=2, help='processes a side, in turn')
+    parser.add_argument('--threads', type=int, default=os.cpu_count() or 1)
+    parser.add_argument('--json', type=pathlib.Path, help='write the rows here')
+    args = parser.parse_args(argv)
+    rows = measure(args.size, args.rounds, args.repeats, args.threads)
+    meta = {row['step']: row['wall_s'] for row in rows if row['side'] == "Meta's"}
+    for row in rows:
+        against = meta.get(row['step'])
+        row['times_metas_speed'] = against and against / row['wall_s']
+        ratio = f'{row["times_metas_speed"]:.2f} x' if against else ''
+        print(
+            f'{row["size"]:6} {row["step"]:13} {row["side"]:11} '
+            f'{1000 * row["wall_s"]:9.1f} ms {1000 * row["cpu_s"]:9.1f} ms CPU {ratio:>9}'
+        )
+    if args.json:
+        args.json.write_text(json.dumps(rows, indent=2))
+    for step, target in TARGETS.items() if meta else ():
+        best = max(
+            r['times_metas_speed'] for r in rows if r['step'] == step and r['side'] != "Meta's"
+        )
+        print(f"{step}: {best:.2f} x Meta's speed on the fastest backend (target: {target} x)")
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

@@ -41,6 +41,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument('--results', metavar='FILE', help='masks as COCO results JSON')
     what.add_argument('--proposals', metavar='FILE', help='the same with scores, for AR@1000')
     what.add_argument('--against', metavar='PATH', help='other annotations, as PATH')
+    _add_protocol(parser)
+    parser.add_argument('--plot', metavar='FILE', help='draw mean IoU over clicks')
+    terminal.add_json(parser)
+
+
+def _add_protocol(parser: argparse.ArgumentParser) -> None:
+    """How models are judged."""
     parser.add_argument(
         '--split',
         default='train',
@@ -61,7 +68,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='where the first click goes (default: %(default)s)',
     )
     parser.add_argument('--seed', type=int, default=0, help='of random clicks')
-    parser.add_argument('--plot', metavar='FILE', help='draw mean IoU over clicks')
     parser.add_argument(
         '--batch_size',
         type=terminal.positive_int,
@@ -75,7 +81,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar='N',
         help='masks an image, the first ones (default: all)',
     )
-    terminal.add_json(parser)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 from segment_anything_tfds.training.scoring.pairing import Masks, compare
 from segment_anything_tfds.training.scoring.proposals import average_recall
 from segment_anything_tfds.training.scoring.readers import from_coco_results, from_examples
-from segment_anything_tfds.training.scoring.summary import (
+from segment_anything_tfds.training.scoring.scores import (
     SIZES,
     THRESHOLDS,
     Scores,

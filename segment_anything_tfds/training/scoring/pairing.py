@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from segment_anything_tfds.training.scoring.summary import THRESHOLDS, Scores, mean
+from segment_anything_tfds.training.scoring.scores import THRESHOLDS, Scores, mean
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,6 +19,7 @@ from segment_anything_tfds.exchange import carried, formats, records, side_table
 from segment_anything_tfds.exchange.options import READABLE, Options
 from segment_anything_tfds.exchange.readers import drawn, image_files
 from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.record import coco_rle
 
 _SA_NAME = re.compile(r'(?:.*[-_/\\])?sa_([0-9]{1,18})\.[A-Za-z]+')
 
@@ -120,7 +121,7 @@ class Converter:
         jpeg, size = image_files.to_jpeg(content, picture.size, turned=turned)
         image_id = self._image_id(picture)
         masks, ids = [], []
-        for mask in picture.masks:
+        for mask in _with_counts(picture.masks, size, report):
             number = mask.fields.get('sa_id', mask.original_id)
             with report.element(mask.where):
                 if number is not None:
@@ -167,6 +168,35 @@ class Converter:
                 'empty its sa_id',
             )
         self._masks.add(number)
+
+
+def _with_counts(
+    masks: list[drawn.Mask], size: tuple[int, int], report: drawn.Report
+) -> list[drawn.Mask]:
+    """The masks with compressed strings; row-major runs are turned all at once."""
+    crops = [mask.counts for mask in masks if isinstance(mask.counts, coco_rle.RowRuns)]
+    try:
+        strings = iter(coco_rle.from_row_runs(crops, size))
+    except ValueError:  # each of them alone tells which it was
+        return [found for mask in masks for found in _alone(mask, size, report)]
+    return [
+        dataclasses.replace(mask, counts=next(strings))
+        if isinstance(mask.counts, coco_rle.RowRuns)
+        else mask
+        for mask in masks
+    ]
+
+
+def _alone(mask: drawn.Mask, size: tuple[int, int], report: drawn.Report) -> Iterator[drawn.Mask]:
+    """The mask with a compressed string; nothing where its runs do not fit, which is reported."""
+    with report.element(mask.where):
+        if isinstance(mask.counts, coco_rle.RowRuns):
+            try:
+                (string,) = coco_rle.from_row_runs([mask.counts], size)
+            except ValueError as error:
+                raise drawn.Refused('import_size_mismatch', f'`rle`: {error}') from None
+            mask = dataclasses.replace(mask, counts=string)
+        yield mask
 
 
 def _state(mask: drawn.Mask) -> str:

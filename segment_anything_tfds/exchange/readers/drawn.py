@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from segment_anything_tfds.source import faults
+from segment_anything_tfds.source.record import coco_rle
 
 OnFault = Callable[[faults.Fault], object]
 
@@ -25,7 +26,8 @@ class Mask:
     """One mask.
 
     Attributes:
-      counts: compressed RLE, of the size of its image.
+      counts: compressed RLE, of the size of its image; or row-major runs of a crop of the image,
+        which the import turns together with those of the image's other masks.
       label: what it is called; `''` where it has no name, or SA-1B's `object`.
       fields: of `carried.pack`, as far as the tool has kept them; `{}` for a new mask.
       where: the element that it stands in, for faults.
@@ -33,7 +35,7 @@ class Mask:
       is_crowd: whether it stands for several objects at once.
     """
 
-    counts: bytes = dataclasses.field(repr=False)
+    counts: bytes | coco_rle.RowRuns = dataclasses.field(repr=False)
     label: str = ''
     fields: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     where: str = ''

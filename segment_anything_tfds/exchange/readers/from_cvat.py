@@ -84,7 +84,7 @@ def _mask(element, image, where: str) -> drawn.Mask:
         raise drawn.Refused(
             'import_unsupported', f'expected a mask or a polygon; got a {element.tag}'
         )
-    counts = _from_runs(element, size) if element.tag == 'mask' else _from_points(element, size)
+    counts = _from_runs(element) if element.tag == 'mask' else _from_points(element, size)
     fields = {
         child.get('name'): _value(child) for child in element if child.get('name') in carried.FIELDS
     }
@@ -92,11 +92,11 @@ def _mask(element, image, where: str) -> drawn.Mask:
     return drawn.Mask(counts, label, json_values.fields(fields), where)
 
 
-def _from_runs(element, size: tuple[int, int]) -> bytes:
+def _from_runs(element) -> coco_rle.RowRuns:
     left, top, width, height = (_whole(element, key) for key in ('left', 'top', 'width', 'height'))
     try:
         runs = np.array([int(run) for run in _text(element, 'rle').split(',')], np.int64)
-        return coco_rle.from_row_runs([(left, top, width, height, runs)], size)[0]
+        return coco_rle.RowRuns(left, top, width, height, runs)
     except (ValueError, OverflowError) as error:
         raise drawn.Refused('import_size_mismatch', f'`rle`: {error}') from None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Iterator
 from typing import Any
@@ -63,15 +64,15 @@ def _picture(task: dict[str, Any], where: str, report: drawn.Report) -> drawn.Pi
         with report.element(element):
             stated = json_values.size(region, 'original_height', 'original_width')
             size = size or stated
+            if stated != size:
+                raise drawn.Refused('import_size_mismatch', f'expected {size}; got {stated}')
             key = str(region.get('id', n))
             if kind == 'labels' and key in masks:  # the name of a region that came before
                 names[key] = _label(region)
                 continue
-            masks[key if key not in masks else f'{key} {n}'] = _mask(region, kind, stated, element)
-            if stated != size:
-                raise drawn.Refused('import_size_mismatch', f'expected {size}; got {stated}')
+            masks[key if key not in masks else f'{key} {n}'] = _mask(region, kind, size, element)
     found = [
-        drawn.Mask(m.counts, names.get(key, m.label), m.fields, m.where) for key, m in masks.items()
+        dataclasses.replace(mask, label=names.get(key, mask.label)) for key, mask in masks.items()
     ]
     return drawn.Picture(name, size, found, where)
 
@@ -121,7 +122,7 @@ def _label(region: dict[str, Any]) -> str:
     return ''
 
 
-def _from_brush(rle: Any, size: tuple[int, int]) -> bytes:
+def _from_brush(rle: Any, size: tuple[int, int]) -> coco_rle.RowRuns:
     try:
         data = bytes(rle) if type(rle) is list else None
     except (TypeError, ValueError):
@@ -134,7 +135,7 @@ def _from_brush(rle: Any, size: tuple[int, int]) -> bytes:
         runs = brush_rle.decode(data, size[0] * size[1])
     except ValueError as error:
         raise drawn.Refused('import_size_mismatch', str(error)) from None
-    return coco_rle.from_row_runs([(0, 0, size[1], size[0], runs)], size)[0]
+    return coco_rle.RowRuns(0, 0, size[1], size[0], runs)
 
 
 def _from_points(points: list, size: tuple[int, int]) -> bytes:

@@ -83,8 +83,8 @@ def _runs(values: list) -> np.ndarray:
     return np.array(values, np.int64)
 
 
-def from_crop(pixels: np.ndarray, left: int, top: int, size: tuple[int, int]) -> bytes:
-    """The mask of a picture bool [h, w] that lies at `left` and `top` of the image.
+def from_crop(pixels: np.ndarray, left: int, top: int, size: tuple[int, int]) -> coco_rle.RowRuns:
+    """The runs of a picture bool [h, w] that lies at `left` and `top` of the image.
 
     Raises:
       Refused: it leaves the image.
@@ -100,7 +100,7 @@ def from_crop(pixels: np.ndarray, left: int, top: int, size: tuple[int, int]) ->
     bounds = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     first = [0, 0] if flat[:1].any() else [0]
     runs = np.diff(np.concatenate([first, bounds, [flat.size]]))
-    return coco_rle.from_row_runs([(left, top, width, height, runs)], size)[0]
+    return coco_rle.RowRuns(left, top, width, height, runs)
 
 
 def read_png(text: str, shape: tuple[int, int] | None = None) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Rules on masks: scores, labels, and what is part of what."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -176,3 +177,13 @@ def test_commands_filter_by_the_tree(archive, tmp_path, capsys):
     page = tmp_path / 'page.html'
     assert main.main(['preview', str(archive), '--html', str(page), *rules]) == 0
     assert '"tree": {"parents": [-1], "depth": [0], "levels": ["whole"]}' in page.read_text()
+
+
+def test_the_page_shows_labels(archive, table, tmp_path):
+    page = tmp_path / 'page.html'
+    args = ['preview', str(archive), '--html', str(page), '--labels', str(table)]
+    assert main.main([*args, '--filter', 'id<=1']) == 0
+    data = re.search(r'<script id="data"[^>]*>(.*?)</script>', page.read_text(), re.DOTALL)[1]
+    rows = json.loads(data)[0]['annotations']
+    assert [row['label'] for row in rows] == ['house', 'door, red']
+    assert [row['confidence'] for row in rows] == pytest.approx([0.5, 0.9])

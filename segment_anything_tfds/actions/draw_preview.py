@@ -221,6 +221,21 @@ def _page(shown: list[Record]) -> str:
     from segment_anything_tfds.report import page
 
     return page.render(
-        page.Sample(record.json['image']['file_name'], _pixels(record), record.rows)
+        page.Sample(record.json['image']['file_name'], _pixels(record), _named_rows(record))
         for record in shown
     )
+
+
+def _named_rows(record: Record) -> list[dict[str, Any]]:
+    """The annotations with the columns of a table of labels; embeddings are no sight."""
+    return [
+        {
+            **{name: column[n] for name, column in record.labels.items() if _is_shown(column[n])},
+            **row,
+        }
+        for n, row in enumerate(record.rows)
+    ]
+
+
+def _is_shown(value: Any) -> bool:
+    return not isinstance(value, (list, tuple)) or len(value) <= 8

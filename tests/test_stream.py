@@ -129,7 +129,7 @@ def test_restored_at_any_place_the_rest_is_equal(archives, nowhere, tmp_path, se
     expected = [batch.numpy().tolist() for batch in dataset]
     assert len(expected) == 3 * IMAGES
     rng = random.Random(0)
-    for place in sorted(rng.sample(range(len(expected)), 10)):
+    for place in sorted(rng.sample(range(len(expected)), 20)):
         iterator = iter(dataset)
         for _ in range(place):
             next(iterator)

@@ -26,7 +26,7 @@ from segment_anything_tfds.streaming.parts import (
 from segment_anything_tfds.streaming.parts.cursors import Cursor, Position
 from segment_anything_tfds.streaming.parts.parts import Part, Policy
 
-SHUFFLE_BUFFER = 128
+SHUFFLE_BUFFER = 64
 INTERLEAVE = 4
 LINK_WAIT = 600.0
 

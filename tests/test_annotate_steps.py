@@ -70,6 +70,36 @@ def test_crops_are_those_of_a_real_record():
     ]
 
 
+# Where masks of the same record lie: the corner of `crop_box`, and `point_coords`.
+REAL_POINTS = {
+    (0, 0): [(475.75, 460.6875), (389.25, 248.0625), (216.25, 106.3125), (43.25, 35.4375)],
+    (0, 311): [(216.25, 559.0625), (475.75, 629.9375), (216.25, 417.3125), (129.75, 771.6875)],
+    (0, 622): [(302.75, 799.1875), (43.25, 870.0625), (648.75, 1011.8125), (475.75, 870.0625)],
+    (0, 933): [(43.25, 1110.1875)],
+    (436, 0): [(738.75, 318.9375), (738.75, 460.6875), (652.25, 460.6875)],
+    (436, 311): [(911.75, 629.9375), (825.25, 488.1875)],
+    (436, 622): [(565.75, 870.0625), (825.25, 1082.6875)],
+    (436, 933): [(738.75, 1464.5625)],
+    (872, 0): [(1520.75, 248.0625), (1174.75, 35.4375), (1001.75, 389.8125), (1347.75, 389.8125)],
+    (872, 311): [(1434.25, 700.8125), (1174.75, 629.9375), (1001.75, 559.0625)],
+    (1308, 0): [(1956.75, 35.4375)],
+    (744, 0): [(1568.25, 723.0625), (1332.75, 94.3125), (1489.75, 157.1875), (1882.25, 157.1875)],
+    (744, 494): [(1568.25, 839.8125), (861.75, 651.1875), (940.25, 776.9375), (1332.75, 651.1875)],
+}
+
+
+def test_points_are_those_of_a_real_record():
+    """To the bit: each was a prompt of the crop that its record names."""
+    chosen = settings.get('sa1b')
+    grids = crop_grid.point_grids(chosen)
+    prompts = {}
+    for crop in crop_grid.crops((1500, 2000), chosen)[1:]:
+        points = crop_grid.points(crop, grids) + np.array([crop.left, crop.top])
+        prompts.setdefault((crop.left, crop.top), set()).update(map(tuple, points.tolist()))
+    for corner, points in REAL_POINTS.items():
+        assert set(points) <= prompts[corner]
+
+
 def test_the_settings_of_sa1b_ask_for_3072_points():
     chosen = settings.get('sa1b')
     crops = crop_grid.crops((1500, 2250), chosen)

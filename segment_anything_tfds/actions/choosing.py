@@ -1,4 +1,4 @@
-"""What functions that read data are given: paths, archives, filters, and what to do with faults."""
+"""Interprets what functions that read data take: paths, archives, filters, `on_error`."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ def _check_readable(shard: inputs.Shard) -> None:
 
 @contextlib.contextmanager
 def served(place: object) -> Iterator[None]:
-    """Names what helps where TensorFlow, which serves buckets by default, knows no such bucket."""
+    """Names the setting that helps, in errors about buckets that TensorFlow cannot read."""
     try:
         yield
     except Exception as error:

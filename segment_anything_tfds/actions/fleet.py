@@ -1,4 +1,4 @@
-"""Several downloads at a time: what each comes to, and what happens when one fails."""
+"""Runs several downloads at a time, and decides what a failure of one means for the rest."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ Work = Callable[[links_file.Link, Callable[[int], None]], Outcome]
 
 
 class Fleet:
-    """Runs downloads, `jobs` at a time, until all are done or going on has no sense."""
+    """Runs downloads, `jobs` at a time, until all are done, or until the rest would fail too."""
 
     def __init__(self, work: Work, jobs: int, stop: downloader.Stop, progress: meter.Show = True):
         self._work, self._jobs, self._stop, self._progress = work, jobs, stop, progress
@@ -118,7 +118,7 @@ class Fleet:
         return outcome
 
     def _note(self, error: Exception, outcome: Outcome) -> None:
-        """Judges whether the other archives can do any better."""
+        """Stops the other downloads if they would fail for the same reason."""
         reason = getattr(error, 'reason', '')
         if reason == 'stopped':
             outcome.status = 'stopped'

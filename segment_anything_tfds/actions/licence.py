@@ -1,4 +1,4 @@
-"""The licence of SA-1B, which who downloads accepts: once for each folder."""
+"""Remembers that the user has accepted the licence of SA-1B, once for each folder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Are archives whole, and is what they hold sound? Several at a time."""
+"""Verifies archives, several at a time: each is read to its end, and all of it checked."""
 
 from __future__ import annotations
 

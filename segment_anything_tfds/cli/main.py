@@ -93,7 +93,7 @@ def _spelled(arg: str) -> str:
 
 
 def _exit_code(error: Exception) -> int | None:
-    """What an error means to who called; `None` for a mistake in the program."""
+    """The exit code for an error; `None` for a mistake in the program."""
     if isinstance(error, (terminal.UsageError, FileNotFoundError, NotADirectoryError)):
         return BAD_USAGE
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:

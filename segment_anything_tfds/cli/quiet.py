@@ -1,4 +1,4 @@
-"""Keeps what TensorFlow says of itself while it is imported from a person at a terminal."""
+"""Hides the lines that TensorFlow logs while it is imported, except errors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _CHATTER = re.compile(
 
 
 def import_tensorflow() -> None:
-    """Imports TensorFlow and has it look for devices; shows of what it says what is an error."""
+    """Imports TensorFlow and lists devices; of what it logs, only errors are shown."""
     os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
     logging.getLogger().setLevel(logging.ERROR)
     from absl import logging as absl_logging
@@ -38,7 +38,7 @@ def import_tensorflow() -> None:
 
 @contextlib.contextmanager
 def _without_chatter() -> Iterator[None]:
-    """Holds back what is written to the standard error, and gives on what is no chatter."""
+    """Filters lines of TensorFlow's log out of the standard error."""
     if sys.__stderr__ is None:
         yield
         return

@@ -1,1 +1,1 @@
-"""Other formats, there and back: archives and prepared data out, masks of people and tools in."""
+"""Exports records to other formats; imports masks from annotation tools and own data."""

@@ -1,4 +1,4 @@
-"""The formats that records can be exported to, and how an export comes to be whole.
+"""Writes exports: into a temporary folder first, which is renamed when all is written.
 
 An export is written into a folder beside its place, and takes its place in one step at the end. A
 writer is a context manager with `write(record)`; where an error leaves it, nothing is left behind.

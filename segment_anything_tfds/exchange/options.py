@@ -1,4 +1,4 @@
-"""The formats that there are, there and back, and how an export is laid out."""
+"""Names the formats of exports and imports, and the options of an export."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Demands:
         )
 
     def _digest_is_judged(self, sidecar: place.Sidecar) -> bool:
-        """Whether the sidecar says of the archive's digest what the lists say now."""
+        """Whether the archive's digest was compared, with the result that today's lists give."""
         no_digest = sidecar.source.startswith('folder ') or self.max_examples is not None
         if no_digest or sidecar.archive not in self.checksums:
             return True
@@ -112,7 +112,7 @@ class Accounts:
 
 
 def has_changed(source: pair_stream.Source, prepared: Finished) -> bool:
-    """Whether an archive is at hand as it was when it was prepared, but is not the same any more.
+    """Whether an archive was changed after it was prepared.
 
     One that was prepared from elsewhere, as from its link, counts as the same.
     """
@@ -125,10 +125,10 @@ def _shards_and_crcs(finished: Finished) -> tuple[Iterable[epath.Path], Iterable
 
 
 def _is_intact(path: epath.Path, crc: int) -> bool:
-    """Whether a shard has the bytes that were written, as far as that is told at a fair price.
+    """Whether the CRC-32C of a shard is the one in its sidecar.
 
-    A file is read. An object is not, since it would have to come through this machine; where its
-    store keeps its checksum, that is compared.
+    A file is read for that. An object is not, since it would have to come through this machine: the
+    checksum that its store keeps is compared, and without one the shard counts as intact.
     """
     if not object_store.is_remote(path):
         return crc32c.of_file(path) == crc

@@ -36,6 +36,8 @@ def publish(
     Raises:
       OSError: where a shard did not arrive whole.
     """
+    # staging: sa_000020.0.tfrecord             sa_000021.0.tfrecord
+    # split:   ...-train.tfrecord-00000-of-00002  ...-train.tfrecord-00001-of-00002
     shards = [path for one in finished for path in one.shards]
     sizes = [size for one in finished for size in one.sidecar.shard_bytes]
     targets = template.sharded_filepaths(num_shards=len(shards))

@@ -1,4 +1,4 @@
-"""What a build did: for the data set's metadata, and for its user."""
+"""Summarises a build for the data set's metadata and for the closing message."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The way back: a module a tool, each with `find` and `read`."""
+"""Readers of other formats: one module a tool, each with `find` and `read`."""

@@ -1,4 +1,4 @@
-"""Values of JSON that somebody else wrote: of the type that is wanted, or refused."""
+"""Reads values from JSON of other programs; refuses those of a wrong type."""
 
 from __future__ import annotations
 

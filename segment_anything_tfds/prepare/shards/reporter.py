@@ -1,4 +1,4 @@
-"""A worker's word on how far it has come with its archive."""
+"""Files in which workers say how far they have come."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _REMOTE_SECONDS = 20.0
 
 
 def interval(folder: str) -> float:
-    """Seconds between two words of a worker: in a bucket each takes some requests."""
+    """Seconds between two reports of a worker; longer in a bucket, where each takes requests."""
     return _REMOTE_SECONDS if object_store.is_remote(folder) else _LOCAL_SECONDS
 
 

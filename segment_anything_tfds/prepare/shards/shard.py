@@ -172,7 +172,7 @@ def _write_shards(
 def _is_digest_right(
     source: pair_stream.Source, md5: str | None, plan: Plan, log: fault_log.FaultLog
 ) -> bool:
-    """Whether nothing that is certain speaks against the archive's digest."""
+    """Whether the archive's digest is not known to be wrong."""
     if md5 is None:
         return True
     verdict = plan.checksums.check(source.name, md5)

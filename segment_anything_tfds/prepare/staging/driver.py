@@ -69,7 +69,7 @@ class Runs:
             )
 
     def end(self, *, well: bool) -> None:
-        """Ends the last run; where it did not end well, workers may be left, who are told."""
+        """Ends the last run. After a failure the note stays, so that workers that are left stop."""
         self._ended.set()
         self._thread.join()
         if not self._is_ours():
@@ -83,7 +83,7 @@ class Runs:
         notes.path(self.folder).unlink(missing_ok=True)
 
     def _is_ours(self) -> bool:
-        """Whether the note is this driver's. No note is no proof that it is not."""
+        """Whether the note in the folder is this driver's; true also where none can be read."""
         with contextlib.suppress(Exception):  # stores have errors of their own kinds
             note = notes.read(self.folder)
             return note is None or note.driver == self._note.driver
@@ -114,6 +114,11 @@ def hold(folder: str) -> Iterator[Runs]:
     Raises:
       RuntimeError: where another build of the same data set is running.
     """
+    # On this machine           A takes the lock; B cannot, and is refused. A's death frees it.
+    # On others, in buckets     A finds no note, writes its own, waits 3 s, reads its own: drives.
+    #                           B, a minute later, reads A's note, whose beat is fresh: refused.
+    # Both at the same time     A and B find no note; B writes over A's. After 3 s A reads B's
+    #                           note and is refused, B reads its own and drives.
     with _locked(folder) as is_locked:
         _check_alone(folder, is_locked)
         runs = Runs(folder)

@@ -71,6 +71,10 @@ class Note:
 
     def is_alive(self) -> bool:
         """Whether the driver lives, as far as can be told without a lock."""
+        # A number of a process is given again after its end, so the start must be the same too:
+        #   written by 4711, begun at 12:00; now 4711 began at 12:00: alive
+        #   now 4711 began at 15:30, or is not there: dead
+        #   written elsewhere, where 4711 cannot be looked up: alive for 5 minutes after each beat
         if self.pid is None:
             return False
         if self.started is not None and (self.machine, self.pids) == (_machine(), _pids()):

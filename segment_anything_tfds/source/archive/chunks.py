@@ -152,7 +152,7 @@ class Counted:
         return self._raw.remote.size if hasattr(self._raw, 'remote') else None
 
     def stop(self):
-        """Has a transfer that waits for its server wait no longer."""
+        """Stops a transfer that waits for its server."""
         if hasattr(self._raw, 'stop'):
             self._raw.stop()
 

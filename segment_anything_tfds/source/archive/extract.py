@@ -1,4 +1,4 @@
-"""An archive, extracted into `images/` and `annotations/`: all of it, or nothing that counts.
+"""Extracts an archive into `images/` and `annotations/`; a note tells whether all of it is there.
 
 Files are made under names of our own, `sa_<id>.jpg` and `sa_<id>.json`, whatever the tar calls its
 members; links, devices and names that lead elsewhere are passed over. A note in `.sa1b` is written

@@ -1,4 +1,4 @@
-"""What the members of an archive are to us: halves of pairs, or something to pass over."""
+"""Tells which members of an archive are halves of pairs (images, records) and which to skip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an archive is whole and what it holds is sound: everything read, everything checked."""
+"""Verifies an archive: reads it to its end, and checks each image and record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether an archive that was read without a fault may yet lack something."""
+"""Tells whether an archive without faults may still be incomplete."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ EXPECTED_PAIRS = released.PAIRS_AN_ARCHIVE
 
 
 def doubts(source: locations.Source, pairs: int, expected: int | None = EXPECTED_PAIRS) -> dict:
-    """What speaks against an archive being whole.
+    """Gives the signs that an archive is incomplete.
 
     A tar has an end mark; a folder has nothing of the kind, unless `sa1b` extracted it and left a
     note beside it. Subsets are made on purpose, so none of this is a fault.

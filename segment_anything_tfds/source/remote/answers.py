@@ -1,4 +1,4 @@
-"""What a server's answer, or the lack of one, means for a transfer; nothing here shows a URL."""
+"""Interprets a server's answers, and their absence, for a transfer; nothing here shows a URL."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ class Remote:
     modified: str | None = None
 
     def same(self, other: Remote) -> bool:
-        """Whether nothing that both know speaks against it."""
+        """Whether both may describe one object: no property that both know differs."""
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
         return all(a is None or b is None or a == b for a, b in pairs)
 
     def completed(self, other: Remote) -> Remote:
-        """What both know together."""
+        """This description, with what the other one knows besides."""
         return Remote(
             other.size if self.size is None else self.size,
             self.etag or other.etag,
@@ -167,7 +167,7 @@ def network_failure(error: Exception, read_timeout: float) -> Failure:
 
 
 def cut() -> Failure:
-    """A body that ended before its time."""
+    """The failure of a body that ended too early."""
     return Failure('unreachable', 'a body that was cut', _TRY_LATER, transient=True)
 
 

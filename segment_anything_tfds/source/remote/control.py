@@ -1,4 +1,4 @@
-"""What holds several downloads together: when to end, and how fast to go."""
+"""Controls several downloads at once: stops them, and limits their common speed."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Stop:
 
 
 class Pace:
-    """Keeps several threads together within a number of bytes a second."""
+    """Limits several threads together to a number of bytes a second."""
 
     def __init__(self, rate: float | None, stop: Stop):
         self._rate, self._stop = rate, stop

@@ -191,7 +191,7 @@ class _Download:
         return self._file.read(size) == theirs
 
     def _is_cut(self) -> bool:
-        """Whether the archive lacks its end, as it says itself; its other faults count for nothing.
+        """Whether the archive lacks its end marker; other faults are not looked at.
 
         Only asked where the server does not say how long the archive is, since this reads it all.
         """

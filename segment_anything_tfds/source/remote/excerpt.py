@@ -1,4 +1,4 @@
-"""What a server said, fit to be shown: short, without markup, without secrets."""
+"""Shortens what a server answered for an error message: no markup, no secrets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading over HTTP from servers that cut, stall, refuse and change: one place for all of it.
+"""Reads an object over HTTP from servers that cut, stall, refuse or change it.
 
 A `Transfer` goes on where a connection broke, checks that the object is still the same one, waits
 as servers ask, and explains what cannot be helped. Signed URLs are secrets: none of its errors
@@ -17,6 +17,15 @@ from segment_anything_tfds.source.remote.patience import Patience
 
 __all__ = ['FetchError', 'Patience', 'Remote', 'Transfer']
 
+# How a transfer goes on, for an object of 1,000 bytes whose connection broke after 700:
+#
+#   GET                                           200, size 1000, ETag "a"; breaks after 700
+#   GET  Range: bytes=700-   If-Range: "a"        206 from 700: goes on there
+#                                                 200 from 0: the server starts anew; 700 bytes are
+#                                                   passed over, and the last of them compared
+#                                                 206 or 200 with ETag "b": another object, an error
+#                                                 416: the object ends at 700
+#                                                 503, 429: waits as long as the server asks
 PIECE = 1 << 20  # bytes asked of the socket at once
 PROGRESS = 64 << 10  # bytes after which a transfer counts as going on again
 OVERLAP = 4 << 10  # bytes compared where a server starts anew instead of going on
@@ -130,12 +139,15 @@ class Transfer:
         return data
 
     def _end(self) -> bytes | Failure:
-        """What the end of a body means: the end of the object, or of the connection alone.
+        """Decides whether the end of a body is the end of the object or only of the connection.
 
         Where the server gives no size, both look the same. What would come next is asked for then:
         a server that has more sends it, and one that has not refuses or ends at the same byte.
         """
         chunked = self._response.raw.chunked  # `urllib3` knows the last chunk
+        # First end at 700: nothing is known, so bytes from 700 on are asked for. Second end:
+        #   416, or a 200 that ends at 700 again    the object has 700 bytes
+        #   206 without a byte                      the server has bytes from 700 on: it was cut
         again, self._closed_at = self._closed_at == self.position, self.position
         more = again and not chunked and self._response.status_code == 206  # else it were a 416
         self._disconnect()
@@ -190,7 +202,7 @@ class Transfer:
         return self.remote.size in (None, size) and size == self.position
 
     def _pass_over(self, size: int) -> Failure | None:
-        """Skips what was given before, where a server starts anew; compares the last of it."""
+        """Skips bytes given before, where a server starts anew; compares the last of them."""
         tail = b''
         while size:
             if self._stop.is_set():

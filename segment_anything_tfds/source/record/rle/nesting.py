@@ -15,7 +15,7 @@ LEVELS = ('whole', 'part', 'subpart')
 
 
 class Hierarchy(NamedTuple):
-    """Who is part of whom. Levels are geometry, not meaning.
+    """The tree of masks: which mask is a part of which. Levels come from geometry alone.
 
     Attributes:
       parents: int32 [N], the index of the smallest mask that holds this one; -1 for a root.

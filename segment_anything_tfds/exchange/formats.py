@@ -1,7 +1,6 @@
 """Writes exports: into a temporary folder first, which is renamed when all is written.
 
-An export is written into a folder beside its place, and takes its place in one step at the end. A
-writer is a context manager with `write(record)`; where an error leaves it, nothing is left behind.
+A writer is a context manager with `write(record)`; where an error leaves it, nothing is left behind.
 """
 
 from __future__ import annotations

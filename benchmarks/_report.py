@@ -135,7 +135,8 @@ def meets(value: float, target: str) -> bool:
 
 def machine() -> dict:
     """Cores that this process may use, and what they are."""
-    return {'cores': len(os.sched_getaffinity(0)), 'processor': _processor(), 'system': os.uname()[0]}
+    cores = len(os.sched_getaffinity(0))
+    return {'cores': cores, 'processor': _processor(), 'system': platform.system()}
 
 
 def version(name: str) -> str | None:

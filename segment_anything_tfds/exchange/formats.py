@@ -1,6 +1,6 @@
 """Writes exports: into a temporary folder first, which is renamed when all is written.
 
-A writer is a context manager with `write(record)`; where an error leaves it, nothing is left behind.
+A writer is a context manager with `write(record)`; where an error leaves it, nothing is left.
 """
 
 from __future__ import annotations

@@ -229,6 +229,7 @@ def test_coco_there_and_back(pictures, tmp_path):
         assert row['area'] == area == coco_mask.area(coco.annToRLE(row))
         assert row['bbox'] == box == coco_mask.toBbox(coco.annToRLE(row)).tolist()
         assert names[row['category_id']] == ('cat' if row['sa_id'] % 2 else 'person')
+        assert row['iscrowd'] == (row['sa_id'] == 898)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ Categories are the labels that masks have been given; SA-1B has none, so there i
 Boxes are turned into COCO's convention, in which a box is as wide as its pixels: one more than
 SA-1B's maximum minus minimum. Masks stay the same strings. Annotations are numbered anew, since
 COCO's `id` must be unique in the file; SA-1B's is kept as `sa_id`, beside its scores and prompts.
+A column `iscrowd` of a table of labels, as imports of COCO leave it, marks crowds again.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ class Writer:
             self._count += 1
             category = self._categories.setdefault(record.label(n), len(self._categories) + 1)
             fields = {'id': self._count, 'image_id': row['id'], 'category_id': category}
+            fields['iscrowd'] = int('iscrowd' in record.labels and record.labels['iscrowd'][n] == 1)
             _append(self._annotations, self.to_coco(annotation, **fields))
 
     def to_coco(self, annotation: dict, **fields) -> dict:
@@ -53,7 +55,6 @@ class Writer:
         more = 1 if annotation['area'] else 0
         return {
             **fields,
-            'iscrowd': 0,
             'area': annotation['area'],
             'bbox': [x, y, width + more, height + more],
             'segmentation': annotation['segmentation'],

@@ -83,6 +83,9 @@ def test_what_does_not_fit_is_refused(table, tmp_path):
     path = tmp_path / 'labels.parquet'
     parquet.write_table(table, path)
     joined = datasets.with_labels(_examples(), path)
+    nothing = label_table.LabelTable(label_table.Column(np.zeros([0], np.int64)), {})
+    with pytest.raises(ValueError, match=r'expected `table` with rows; got none'):
+        datasets.with_labels(_examples(), nothing)
     with pytest.raises(ValueError, match=r"expected `table` of columns that .*\['embedding', 'has"):
         datasets.with_labels(joined, path)
     with pytest.raises(ValueError, match=r'expected `dataset` of examples with annotations and'):

@@ -1,9 +1,9 @@
-"""Labels joined to examples by annotation id, in the input graph."""
+"""Labels joined to examples by annotation id, in the input pipeline."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,40 +14,14 @@ from segment_anything_tfds.source import label_table
 _FLAG = 'has_label'
 
 
-class _Column(NamedTuple):
-    """One column of a table.
-
-    Attributes:
-      values: [n] or [n, D], in memory; None where they are mapped from a file.
-      source: the table's column.
-      words: string [w + 1], the different texts and the empty one; None for numbers.
-    """
-
-    values: tf.Tensor | None
-    source: label_table.Column
-    words: tf.Tensor | None
-
-    def read(self) -> tf.Tensor:
-        """The values; those of a file are mapped into memory, of which only what is read is there.
-
-        To be called in the graph: a mapped tensor holds the file open for one step.
-        """
-        if self.values is not None:
-            return self.values
-        return tf.raw_ops.ImmutableConst(
-            dtype=tf.as_dtype(self.source.values.dtype),
-            shape=self.source.values.shape,
-            memory_region_name=self.source.path,
-        )
-
-
 def with_labels(
     dataset: tf.data.Dataset, table: label_table.Table | label_table.LabelTable
 ) -> tf.data.Dataset:
     """Joins what a table says of each mask to the examples, by annotation id.
 
-    A table of up to 64 MiB is held in memory. A larger one is sorted once into files beside it and
-    looked up there: memory does not grow with it, and nothing is computed in Python.
+    A table of up to 64 MiB is held in memory and looked up in the graph. A larger one is sorted
+    once into files beside it, of which NumPy looks up a few pages for each example, whatever the
+    size; such a data set stays in its process, so no `tf.data` service takes it.
 
     Args:
       dataset: examples of the data set, not batched.
@@ -61,8 +35,8 @@ def with_labels(
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: a table without `id`, an id that occurs twice, a column of another kind, a column
-        that the examples have already, or examples without `id`.
+      ValueError: a table without `id` or rows, an id that occurs twice, a column of another kind
+        or one that the examples have already, or examples without `id`.
 
     Example:
       >>> import pathlib, tempfile
@@ -87,42 +61,56 @@ def with_labels(
             'datasets.with_labels: expected `table` of columns that the examples have not; got '
             f'{taken}. Rename them in the table, or join it once.'
         )
-    ids = _column(table.ids)
-    columns = {name: _column(column) for name, column in table.columns.items()}
+    if not len(table.ids.values):
+        raise ValueError('datasets.with_labels: expected `table` with rows; got none. Fill it.')
+    find = _find_in_files(table) if table.ids.path else _find_in_memory(table)
+    words = {
+        name: tf.constant([*column.words, ''])
+        for name, column in table.columns.items()
+        if column.words is not None
+    }
 
+    @tf.autograph.experimental.do_not_convert
     def function(example: Mapping[str, Any]) -> dict[str, Any]:
         annotations = example['annotations']
-        found = _look_up(ids, columns, tf.cast(annotations['id'], tf.int64))
+        known, rows = find(tf.cast(annotations['id'], tf.int64))
+        found = {_FLAG: known}
+        for (name, column), values in zip(table.columns.items(), rows, strict=True):
+            if name in words:
+                last = tf.size(words[name]) - 1
+                found[name] = tf.gather(words[name], tf.where(known, values, last))
+            else:
+                here = tf.reshape(known, [-1] + [1] * (column.values.ndim - 1))
+                found[name] = tf.where(here, values, tf.cast(column.missing, values.dtype))
         return {**example, 'annotations': {**annotations, **found}}
 
     return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _column(column: label_table.Column) -> _Column:
-    """Holds a column that is not mapped; one without rows gets one, so that it can be gathered."""
-    values = None
-    if column.path is None:
-        held = column.values
-        if not len(held):
-            held = np.full((1, *held.shape[1:]), -1, held.dtype)
-        values = tf.constant(held)
-    words = None if column.words is None else tf.constant([*column.words, ''])
-    return _Column(values, column, words)
+def _find_in_memory(table: label_table.LabelTable) -> Callable:
+    """Looks ids up in the graph: bool [N], whether they are there, and each column's values."""
+    ids, *columns = (tf.constant(column.values) for column in (table.ids, *table.columns.values()))
+
+    def find(wanted: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        row = tf.minimum(ranges.rank(ids, wanted, side='left'), tf.size(ids, tf.int64) - 1)
+        return tf.equal(tf.gather(ids, row), wanted), [tf.gather(c, row) for c in columns]
+
+    return find
 
 
-@tf.autograph.experimental.do_not_convert
-def _look_up(ids: _Column, columns: dict[str, _Column], wanted: tf.Tensor) -> dict[str, tf.Tensor]:
-    known_ids = ids.read()
-    row = ranges.rank(known_ids, wanted, side='left')
-    row = tf.minimum(row, tf.size(known_ids, tf.int64) - 1)
-    known = tf.equal(tf.gather(known_ids, row), wanted)
-    found = {_FLAG: known}
-    for name, column in columns.items():
-        values = tf.gather(column.read(), row)
-        if column.words is not None:
-            last = tf.size(column.words) - 1
-            found[name] = tf.gather(column.words, tf.where(known, values, last))
-        else:
-            here = tf.reshape(known, [-1] + [1] * (values.shape.rank - 1))
-            found[name] = tf.where(here, values, tf.cast(column.source.missing, values.dtype))
-    return found
+def _find_in_files(table: label_table.LabelTable) -> Callable:
+    """The same by NumPy: TensorFlow's own op for mapped files copies them into memory."""
+    ids, *columns = (column.values for column in (table.ids, *table.columns.values()))
+
+    def look_up(wanted: np.ndarray) -> list[np.ndarray]:
+        row = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
+        return [ids[row] == wanted, *(column[row] for column in columns)]
+
+    def find(wanted: tf.Tensor) -> tuple[tf.Tensor, list[tf.Tensor]]:
+        kinds = [tf.bool, *(tf.as_dtype(column.dtype) for column in columns)]
+        known, *rows = tf.numpy_function(look_up, [wanted], kinds, stateful=False)
+        shapes = ([None, *column.shape[1:]] for column in columns)
+        rows = [tf.ensure_shape(row, shape) for row, shape in zip(rows, shapes, strict=True)]
+        return tf.ensure_shape(known, [None]), rows
+
+    return find

@@ -55,7 +55,14 @@ def sample_correction(truth, predicted, *, seed, inside=None):
 
 
 def _click(truth, predicted, uniform, inside):
-    """The click for a uniform number in 0 to 1 of each mask."""
+    """The click for a uniform number in 0 to 1 of each mask.
+
+    The pixels of the region are numbered by a running sum, and the number drawn is looked up by
+    counting how many pixels come before it:
+
+        region   0 1 1 0 1    running sum   0 1 2 2 3    3 pixels; 0.5 draws number 1, the second
+        sums that are at most 1: two of them, so it is the pixel at index 2
+    """
     truth = ops.cast(truth, 'float32')
     missed, wrong = _errors('sample_correction', truth, predicted, inside)
     region = ops.logical_or(missed, wrong)
@@ -113,7 +120,13 @@ def squared_distance(region):
     """Squared Euclidean distance of each pixel of a region to the nearest pixel outside it.
 
     Exact (Felzenszwalb and Huttenlocher's two passes; the second tries offsets until none can be
-    nearer). Pixels beyond the grid are outside.
+    nearer). Pixels beyond the grid are outside. In a region that fills a grid of 5 x 5:
+
+        distances in columns, squared   1 1 1 1 1    middle row    9 9 9 9 9
+                                        4 4 4 4 4    offset 1      1 9 9 9 1    0 outside + 1 x 1
+                                        9 9 9 9 9    offset 2      1 4 9 4 1    0 outside + 2 x 2
+                                        4 4 4 4 4    offset 3 is at least 9 away: none is nearer
+                                        1 1 1 1 1
 
     Args:
       region: bool [..., H, W].
@@ -151,7 +164,11 @@ def _column_distance(region):
 
 
 def _running_max(x):
-    """Running maximum along the rows, by doubling steps; entries are not negative."""
+    """Running maximum along the rows, by doubling steps; entries are not negative.
+
+    3 0 0 5 0 0 0, with itself a step of 1 later: 3 3 0 5 5 0 0; that a step of 2 later:
+    3 3 3 5 5 5 5; a step of 4 later nothing changes any more.
+    """
     step, height = 1, x.shape[-2]
     while step < height:
         shifted = ops.pad(x[..., :-step, :], [(0, 0)] * (len(x.shape) - 2) + [(step, 0), (0, 0)])

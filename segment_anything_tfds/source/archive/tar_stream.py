@@ -2,6 +2,12 @@
 
 Reads what tar programs write: v7, ustar, GNU (long names, base-256 sizes, sparse) and pax.
 `tarfile` does so too, but trusts sizes, and stops before what follows the end marker.
+
+Everything comes in blocks of 512 bytes. A tar that holds one member of 700 bytes:
+
+    block 0       header: name, size in octal digits (0001274), sum of the header's bytes, type '0'
+    blocks 1, 2   700 bytes of contents, then 324 zeros up to the end of the block
+    blocks 3, 4   the end marker, zeros; zeros may follow, for tapes
 """
 
 from __future__ import annotations
@@ -124,6 +130,8 @@ class TarStream:
         if 'sparse' in extended:
             kind = 'sparse'
         if typeflag == b'S':
+            # the map of what is there goes on in more blocks: byte 482 of the header says whether,
+            # and byte 504 of each such block
             more = block[482]
             while more:
                 more = self._block()[504]
@@ -226,7 +234,10 @@ def is_header(block: bytes) -> bool:
 
 
 def _number(field: bytes) -> int:
-    """Octal digits, or GNU's base 256 where the first bit is set."""
+    """Octal digits, or GNU's base 256 where the first bit is set.
+
+    700 is written `00000001274` and a zero, or as bytes 80 00 … 00 02 bc: 2 x 256 + 188.
+    """
     if field[0] & 0x80:
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], 'big')
     text = field.split(b'\0', 1)[0].strip()
@@ -242,7 +253,11 @@ def _name(block: bytes) -> bytes:
 
 
 def _pax(data: bytes) -> dict[str, bytes]:
-    """The records of a pax header that matter here: `path` as `name`, `size`, `sparse`."""
+    """The records of a pax header that matter here: `path` as `name`, `size`, `sparse`.
+
+    A record begins with its own length, digits and newline included: `19 path=./sa_1.jpg` is 18
+    characters and a newline.
+    """
     found: dict[str, bytes] = {}
     start, last = 0, len(data.rstrip(b'\0'))
     while start < last:

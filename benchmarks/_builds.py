@@ -7,12 +7,12 @@ import dataclasses
 import json
 import os
 import pathlib
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 
+import _report
 import psutil
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -109,29 +109,24 @@ def measure(*jobs: Job, data_dir: str | None = None) -> dict:
     """
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(dir=jobs[0].manual_dir.parent))
-        start, used = time.perf_counter(), _cpu_seconds()
+        start, used = time.perf_counter(), _report.cpu_seconds()
         scripts = [pathlib.Path(folder, f'build{i}.py') for i in range(len(jobs))]
         running = [
             job.start(script, data_dir or f'{folder}/data')
             for job, script in zip(jobs, scripts, strict=True)
         ]
-        peak = 0
+        peak, watched = 0, time.process_time()
         while any(process.poll() is None for process in running):
             peak = max(peak, sum(_resident(process.pid) for process in running))
             time.sleep(SAMPLE_SECONDS)
         seconds = time.perf_counter() - start
+        watching = time.process_time() - watched
         return {
             'seconds': seconds,
-            'cpu_seconds': _cpu_seconds() - used,
+            'cpu_seconds': _report.cpu_seconds() - used - watching,
             'peak_bytes': peak,
             'builds': list(map(_result, running, scripts)),
         }
-
-
-def _cpu_seconds() -> float:
-    """What ended processes of this one have used."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _resident(pid: int) -> int:
@@ -151,16 +146,3 @@ def _result(process: subprocess.Popen, script: pathlib.Path) -> dict:
         raise RuntimeError(f'exit code {process.returncode}\n{output}')
     line = next(line for line in output.splitlines() if line.startswith('RESULT '))
     return json.loads(line.removeprefix('RESULT '))
-
-
-def show(rows: list[dict], path: pathlib.Path | None) -> None:
-    """Prints rows of name, value, target and verdict, and writes them to a JSON file."""
-    for row in rows:
-        verdict = {None: '', True: 'ok', False: 'MISSED'}[row['ok']]
-        print(f'{row["name"]:58} {row["value"]:14,.4g}  {row["target"] or "":10} {verdict}')
-    if path is not None:
-        path.write_text(json.dumps({'rows': rows}, indent=1))
-
-
-def row(name: str, value: float, target: str | None = None, ok: bool | None = None) -> dict:
-    return {'name': name, 'value': value, 'target': target, 'ok': ok}

@@ -91,7 +91,7 @@ class Report:
             flush=True,
         )
         times = {'wall': _round(cost.wall), 'cpu': _round(cost.cpu), 'cores': round(cores, 2)}
-        self.rows.append({'name': name, 'unit': unit, **times})
+        self._add({'name': name, 'unit': unit, **times})
         return cost
 
     def value(self, name: str, value: float, target: str | None = None) -> None:
@@ -99,7 +99,7 @@ class Report:
         ok = None if target is None else meets(value, target)
         verdict = {None: '', True: 'ok', False: 'MISSED'}[ok]
         print(f'{name:60} {value:14,.4g}  {target or "":10} {verdict}', flush=True)
-        self.rows.append({'name': name, 'value': _round(value), 'target': target, 'ok': ok})
+        self._add({'name': name, 'value': _round(value), 'target': target, 'ok': ok})
 
     def ratio(self, name: str, over: Cost, under: Cost, target: str | None = None) -> None:
         """Adds both ratios; the target is for the clock's."""
@@ -111,9 +111,15 @@ class Report:
         """Whether all targets are met."""
         return all(row.get('ok') is not False for row in self.rows)
 
+    def _add(self, row: dict) -> None:
+        """Keeps a row, in the file too, so that a side that fails later takes nothing away."""
+        self.rows.append(row)
+        self.write()
+
     def write(self) -> None:
         """Writes the file, if one was asked for."""
         if self.file is not None:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
             self.file.write_text(json.dumps(self.to_json(), indent=1, ensure_ascii=False) + '\n')
 
     def to_json(self) -> dict:

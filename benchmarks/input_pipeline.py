@@ -3,8 +3,8 @@
 1500 x 2250 JPEGs with 100 masks each; the image to 1024, 64 masks at 256 x 256, one point and one
 box each. In one run: (a) image only, (b) ours, (c) `tf.numpy_function` around pycocotools and
 `tf.image.resize`, the same output, (d) PyTorch as peers do it: PIL, pycocotools, all masks, then
-choose. Medians of alternating rounds are compared, in examples a second and in CPU time. Memory:
-each in a process of its own.
+choose. Medians of alternating rounds are compared, in wall and in CPU time an image. Memory: each
+in a process of its own.
 
     python benchmarks/input_pipeline.py --json rows.json
 """
@@ -12,13 +12,9 @@ each in a process of its own.
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import io
-import json
 import os
 import pathlib
 import resource
-import statistics
 import subprocess
 import sys
 import time
@@ -27,14 +23,13 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+import _report
 import archives
-import masks as masks_lib
 import numpy as np
-from PIL import Image
+from _torch_side import CHOSEN, GRID, HEIGHT, SIDE, WIDTH, prompts, torch_cost
 from pycocotools import mask as coco_mask
 
-HEIGHT, WIDTH = masks_lib.SIZE
-SIDE, GRID, CHOSEN = 1024, 256, 64
+BLOCKS = {'numpy_function': (2, 12)}  # examples that are not counted, and that are
 
 
 def make_examples(num_images: int, num_masks: int) -> list[dict]:
@@ -126,64 +121,6 @@ def numpy_function(example):
     return image_only(example), small, points, boxes
 
 
-def prompts(drawn: np.ndarray, boxes: np.ndarray, rng) -> tuple[np.ndarray, np.ndarray]:
-    """A random pixel of each mask, and its box with SAM's noise, in pixels of the 1024 image."""
-    points = np.zeros([len(drawn), 2], np.float32)
-    for index, mask in enumerate(drawn):
-        rows, columns = np.nonzero(mask)
-        if len(rows):
-            pick = rng.integers(len(rows))
-            points[index] = columns[pick], rows[pick]
-    boxes = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-    sides = (boxes[:, 2:] - boxes[:, :2])[:, [0, 1, 0, 1]]
-    noise = np.clip(rng.normal(size=boxes.shape) * 0.1 * sides, -20, 20)
-    return points * (SIDE / WIDTH), ((boxes + noise) * (SIDE / WIDTH)).astype(np.float32)
-
-
-class TorchDataset:
-    """(d) As the peers' data sets: PIL, every mask with pycocotools, then 64 of them, resized."""
-
-    def __init__(self, examples: list[dict], length: int):
-        self.examples, self.length = examples, length
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int):
-        import torch
-        from torch.nn import functional
-
-        example = self.examples[index % len(self.examples)]
-        rng = np.random.default_rng(index)
-        image = Image.open(io.BytesIO(example['image']['content'])).convert('RGB')
-        pixels = np.asarray(image.resize((SIDE, 683), Image.Resampling.BILINEAR))
-        pixels = np.pad(pixels, [(0, SIDE - 683), (0, 0), (0, 0)])
-        counts = example['annotations']['segmentation']['counts']
-        rles = [{'size': [HEIGHT, WIDTH], 'counts': c} for c in counts]
-        drawn = np.stack([coco_mask.decode(rle) for rle in rles])
-        chosen = rng.choice(len(drawn), CHOSEN, replace=False)
-        drawn = drawn[chosen]
-        points, boxes = prompts(drawn, coco_mask.toBbox([rles[i] for i in chosen]), rng)
-        small = functional.interpolate(torch.from_numpy(drawn)[:, None], (171, GRID))[:, 0]
-        small = functional.pad(small, (0, 0, 0, GRID - 171))
-        return torch.from_numpy(pixels), small, torch.from_numpy(points), torch.from_numpy(boxes)
-
-
-def torch_rate(examples: list[dict], count: int) -> float:
-    """Examples a second of the PyTorch way, a worker a core."""
-    import torch
-
-    workers = os.cpu_count()
-    data = TorchDataset(examples, count + workers)
-    loader = torch.utils.data.DataLoader(data, batch_size=None, num_workers=workers)
-    stream = iter(loader)
-    for _ in range(workers):
-        next(stream)
-    start = time.perf_counter()
-    done = sum(1 for _ in stream)
-    return done / (time.perf_counter() - start)
-
-
 def make_pipelines(examples: list[dict]) -> dict:
     """Endless iterators by name, each one map over the same examples."""
     import tensorflow as tf
@@ -202,27 +139,30 @@ def make_pipelines(examples: list[dict]) -> dict:
     return {name: iter(dataset.map(way, num_parallel_calls=cores)) for name, way in ways.items()}
 
 
-def measure(examples: list[dict], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """(examples a second, CPU milliseconds an example) by name, one pair a round.
+def measure(examples: list[dict], rounds: int) -> dict[str, list[_report.Cost]]:
+    """Milliseconds an example by name, one cost a round.
 
     The ways alternate in short blocks, so that what else the machine does meets all alike; each
     block starts with some examples that are not counted.
     """
-    blocks = {'numpy_function': (2, 4)}
     streams = make_pipelines(examples)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in [*streams, 'torch']}
+    found: dict[str, list[_report.Cost]] = {name: [] for name in streams}
+    with_torch = _report.version('torch') is not None
+    if with_torch:
+        found['torch'] = []
     for _ in range(rounds):
         for name, stream in streams.items():
-            ahead, count = blocks.get(name, (10, 80))
+            ahead, count = BLOCKS.get(name, (10, 80))
             for _ in range(ahead):
                 next(stream)
             start, cpu = time.perf_counter(), time.process_time()
             for _ in range(count):
                 next(stream)
             spent, cpu = time.perf_counter() - start, time.process_time() - cpu
-            found[name].append((count / spent, 1000 * cpu / count))
+            found[name].append(_report.Cost(1000 * spent / count, 1000 * cpu / count))
         time.sleep(3)  # until what numpy_function computes ahead is done
-        found['torch'].append((torch_rate(examples, 4), 0.0))
+        if with_torch:
+            found['torch'].append(torch_cost(examples, 12))
     return found
 
 
@@ -243,53 +183,47 @@ def child(batch_size: int, num_masks: int) -> None:
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6)
 
 
-@dataclasses.dataclass
-class Row:
-    name: str
-    value: float
-    target: str = ''
-    ok: bool | None = None
-
-
-def rows_of(found: dict[str, list[tuple[float, float]]]) -> list[Row]:
-    rates = {name: statistics.median(r for r, _ in pairs) for name, pairs in found.items()}
-    cpu = {name: statistics.median(c for _, c in pairs) for name, pairs in found.items()}
-    rows = [Row(f'{name}, images/s', round(rate, 2)) for name, rate in rates.items()]
-    rows += [Row(f'{name}, CPU ms/image', round(t, 2)) for name, t in cpu.items() if t]
-    for name, target in (('image only', 0.75), ('numpy_function', 40), ('torch', 20)):
-        pairs = zip(found['ours'], found[name], strict=True)
-        ratio = statistics.median(ours / other for (ours, _), (other, _) in pairs)
-        rows.append(Row(f'ours / {name}', round(ratio, 3), f'>= {target}', ratio >= target))
-    rows.append(Row('CPU: image only / ours', round(cpu['image only'] / cpu['ours'], 3)))
-    reduced = cpu['image only, reduced'] / cpu['ours, reduced']
-    rows.append(Row('CPU: image only / ours, both reduced', round(reduced, 3)))
-    rows.append(
-        Row('ours: reduced / full decode', round(rates['ours, reduced'] / rates['ours'], 3))
-    )
-    return rows
+def report_on(found: dict[str, list[_report.Cost]], report: _report.Report) -> None:
+    """The ratios' targets are of CPU time, which other programs on the machine change least."""
+    costs = {name: _report.median(pairs) for name, pairs in found.items()}
+    for name, cost in costs.items():
+        report.time(f'{name}: an image', cost, 'ms')
+    full, reduced = costs['ours'], costs['ours, reduced']
+    pairs = {
+        'image only / ours': (costs['image only'], full, 0.75),
+        'image only / ours, both reduced': (costs['image only, reduced'], reduced, 0.8),
+        'numpy_function / ours': (costs['numpy_function'], full, 40),
+        'torch / ours': (costs.get('torch'), full, 20),
+        'ours: full / reduced decoding': (full, reduced, None),
+    }
+    for name, (over, under, least) in pairs.items():
+        if over is not None:
+            report.value(f'{name}, wall', over.wall / under.wall)
+            target = None if least is None else f'>= {least}'
+            report.value(f'{name}, CPU', over.cpu / under.cpu, target)
+    beside = reduced.cpu - costs['image only, reduced'].cpu
+    report.value('CPU ms of masks and prompts beside the image, reduced', beside, '<= 2.5')
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--images', type=int, default=6)
     parser.add_argument('--rounds', type=int, default=3)
-    parser.add_argument('--json', type=pathlib.Path)
     parser.add_argument('--no-memory', action='store_true')
     parser.add_argument('--child', nargs=2, type=int, help=argparse.SUPPRESS)
+    _report.add_arguments(parser)
     args = parser.parse_args()
     if args.child:
         return child(*args.child)
-    rows = rows_of(measure(make_examples(args.images, 100), args.rounds))
+    packages = ('tensorflow', 'keras', 'pycocotools', 'pillow', 'torch')
+    report = _report.Report(packages, note=args.note, file=args.json)
+    report_on(measure(make_examples(args.images, 100), args.rounds), report)
     if not args.no_memory:
         few, many = peak_memory(8, 100), peak_memory(8, 400)
-        rows.append(Row('peak memory, batch 8, 100 masks an image, GB', round(few, 3)))
-        rows.append(Row('peak memory, batch 8, 400 masks an image, GB', round(many, 3)))
-        growth = many / few
-        rows.append(Row('400 / 100 masks', round(growth, 3), '<= 1.15', growth <= 1.15))
-    for row in rows:
-        print(f'{row.name:48} {row.value:10} {row.target:8} {"" if row.ok is None else row.ok}')
-    if args.json:
-        args.json.write_text(json.dumps({'rows': [dataclasses.asdict(row) for row in rows]}))
+        report.value('peak memory, batch 8, 100 masks an image, GB', few)
+        report.value('peak memory, batch 8, 400 masks an image, GB', many)
+        report.value('memory, 400 / 100 masks', many / few, '<= 1.15')
+    report.write()
     return None
 
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 import _builds
+import _report
 import archives
 
 WORKER = f'{sys.executable} -m apache_beam.runners.worker.sdk_worker_main'
@@ -33,6 +34,7 @@ WAYS = {
     ),
     'Dask, 2 workers': ('--runner=apache_beam.runners.dask.dask_runner.DaskRunner',),
 }
+PACKAGES = ('apache-beam', 'dask', 'isal')
 HALVES = 'two builds of one half each'
 
 
@@ -67,25 +69,21 @@ def _summary(runs: list[dict]) -> dict:
     }
 
 
-def make_rows(results: dict) -> list[dict]:
-    rows = []
+def report_on(results: dict, report: _report.Report) -> None:
     one = results['one process']
     for way, measured in results.items():
-        rows += [
-            _builds.row(f'{way}: seconds, imports included', measured['seconds']),
-            _builds.row(f'{way}: seconds of the build', measured['build']),
-            _builds.row(f'{way}: images a second', measured['images'] / measured['build']),
-            _builds.row(f'{way}: cores in use', measured['cpu'] / measured['seconds']),
-            _builds.row(
-                f'{way}: CPU milliseconds an image', 1000 * measured['cpu'] / measured['images']
-            ),
-            _builds.row(f'{way}: peak memory, GB', measured['peak_bytes'] / 1e9),
-        ]
+        report.time(
+            f'{way}: all, imports included', _report.Cost(measured['seconds'], measured['cpu'])
+        )
+        report.value(f'{way}: seconds of the build', measured['build'])
+        report.value(f'{way}: images a second', measured['images'] / measured['build'])
+        report.value(f'{way}: CPU ms an image', 1000 * measured['cpu'] / measured['images'])
+        report.value(f'{way}: peak memory, GB', measured['peak_bytes'] / 1e9)
     for way, measured in results.items():
-        if way != 'one process':
-            ratio = one['seconds'] / measured['seconds']
-            rows.append(_builds.row(f'{way}: times one process', ratio, '>= 1.6', ratio >= 1.6))
-    return rows
+        if measured is not one:
+            report.value(
+                f'{way}: times one process', one['seconds'] / measured['seconds'], '>= 1.6'
+            )
 
 
 def main() -> None:
@@ -97,8 +95,11 @@ def main() -> None:
     parser.add_argument('--repeat', type=int, default=1, help='default: %(default)s')
     parser.add_argument('--ways', nargs='*', default=[*WAYS, HALVES], help='default: all')
     parser.add_argument('--folder', type=pathlib.Path, help='where to work (default: temporary)')
-    parser.add_argument('--json', type=pathlib.Path, help='also write the rows to this file')
+    _report.add_arguments(parser)
     arguments = parser.parse_args()
+    report = _report.Report(PACKAGES, note=arguments.note, file=arguments.json)
+    if report.versions['dask'] is None:
+        arguments.ways = [way for way in arguments.ways if not way.startswith('Dask')]
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         results = run(
             pathlib.Path(folder),
@@ -107,7 +108,8 @@ def main() -> None:
             arguments.repeat,
             arguments.ways,
         )
-    _builds.show(make_rows(results), arguments.json)
+    report_on(results, report)
+    report.write()
 
 
 if __name__ == '__main__':

@@ -13,7 +13,6 @@ import argparse
 import json
 import pathlib
 import sys
-import time
 from collections.abc import Callable
 
 import numpy as np
@@ -22,24 +21,24 @@ from pycocotools import mask as coco
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
 
+import _report  # noqa: E402
 import archives  # noqa: E402
 
 from segment_anything_tfds.source.record import annotations, coco_rle, jpeg  # noqa: E402
 
 SIZE = (archives.HEIGHT, archives.WIDTH)
 SMALL = (256, 256)
-CHECK_TARGET = 1.0  # milliseconds
+CHECK_TARGET = '<= 1.0'  # milliseconds of CPU
 
 
-def measure(run: Callable[[], object], least: float = 1.0) -> float:
-    """Median time of a call in milliseconds, over at least 5 calls and `least` seconds."""
+def measure(run: Callable[[], object], least: float = 1.0) -> _report.Cost:
+    """Median milliseconds of a call, over at least 5 calls and `least` seconds."""
     run()
-    times = []
-    while len(times) < 5 or sum(times) < least:
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(times))
+    costs = []
+    while len(costs) < 5 or sum(cost.wall for cost in costs) < least:
+        costs.append(_report.seconds(run))
+    wall, cpu = _report.median(costs)
+    return _report.Cost(1e3 * wall, 1e3 * cpu)
 
 
 def check(image: bytes, record: bytes) -> None:
@@ -74,8 +73,8 @@ def points_with_pycocotools(counts: list[bytes]) -> list:
     return [rng.choice(np.argwhere(mask)) for mask in masks]
 
 
-def compare(image: bytes, record: bytes, counts: list[bytes]) -> list[dict]:
-    """Times both sides of each operation and prints them."""
+def compare(image: bytes, record: bytes, counts: list[bytes], report: _report.Report) -> None:
+    """Times both sides of each operation."""
     pairs = [
         (
             'check of a record',
@@ -83,8 +82,8 @@ def compare(image: bytes, record: bytes, counts: list[bytes]) -> list[dict]:
             lambda: check_with_pycocotools(record),
             CHECK_TARGET,
         ),
-        ('  of it: RLE strings', lambda: coco_rle.parse(counts).sums(), None, None),
-        ('  of it: JPEG structure', lambda: jpeg.check(image), None, None),
+        ('check of a record, of it RLE strings', lambda: coco_rle.parse(counts).sums(), None, None),
+        ('check of a record, of it JPEG structure', lambda: jpeg.check(image), None, None),
         (
             'decode',
             lambda: coco_rle.decode(counts, SIZE),
@@ -104,22 +103,19 @@ def compare(image: bytes, record: bytes, counts: list[bytes]) -> list[dict]:
             None,
         ),
     ]
-    rows = []
     for name, ours, theirs, limit in pairs:
-        ms = measure(ours)
-        other = measure(theirs) if theirs else None
-        rows.append({'name': name, 'value': ms, 'pycocotools': other, 'target': limit})
-        rows[-1]['ok'] = limit is None or ms <= limit
-        ratio = f'{other:9.1f} ms {other / ms:7.0f} x' if other else ''
-        target = f'  target <= {limit} ms' if limit else ''
-        print(f'{name:30}{ms:9.3f} ms {ratio}{target}')
-    return rows
+        found = report.time(f'{name}: ours', measure(ours), 'ms')
+        if limit:
+            report.value(f'{name}: CPU ms', found.cpu, limit)
+        if theirs:
+            other = report.time(f'{name}: pycocotools', measure(theirs), 'ms')
+            report.ratio(f'{name}: pycocotools / ours', other, found)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('--json', type=pathlib.Path, help='also write the figures here')
+    _report.add_arguments(parser)
     arguments = parser.parse_args()
     rows = archives.annotations(arguments.seed)
     image, record = archives.jpeg(arguments.seed), archives.record(5, rows)
@@ -130,10 +126,10 @@ def main() -> None:
         f'{len(rows)} annotations, {mean:.0f} characters each, {len(record):,} bytes of JSON, '
         f'{len(image):,} bytes of JPEG; medians, one core'
     )
-    rows = compare(image, record, counts)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({'rows': rows}))
-    sys.exit(0 if all(row['ok'] for row in rows) else 1)
+    report = _report.Report(['orjson', 'pycocotools'], note=arguments.note, file=arguments.json)
+    compare(image, record, counts, report)
+    report.write()
+    sys.exit(0 if report.ok else 1)
 
 
 def assert_equal(counts: list[bytes]) -> None:

@@ -12,12 +12,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import datetime
 import json
 import os
 import pathlib
 import sys
-import time
 from collections.abc import Callable
 
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
@@ -25,11 +23,12 @@ os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 REPO = pathlib.Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(REPO))
 
+import _report  # noqa: E402
 import masks  # noqa: E402
 import numpy as np  # noqa: E402
 import rle_baselines as baselines  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from throughput import Cost, cost  # noqa: E402
+from throughput import cost  # noqa: E402
 
 from segment_anything_tfds.ops import rle  # noqa: E402
 
@@ -178,34 +177,7 @@ def elements(counts: list[list[bytes]], size) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices({'counts': np.array(counts, object), 'size': sizes})
 
 
-class Table:
-    """Prints rows as they come and keeps them."""
-
-    def __init__(self):
-        self.rows = []
-
-    def add(self, name: str, value: float, target: str | None = None, ok: bool | None = None):
-        """Adds a row; `ok` says whether the target is met."""
-        verdict = '' if ok is None else ('   ok' if ok else '   MISSED')
-        print(f'{name:64s} {value:10.2f}   {target or "":8s}{verdict}', flush=True)
-        row = {'name': name, 'value': round(float(value), 3), 'target': target, 'ok': ok}
-        self.rows.append(row)
-
-    def add_cost(self, name: str, cost: Cost) -> None:
-        """Adds both times."""
-        self.add(f'{name}, ms', cost.wall)
-        self.add(f'{name}, CPU ms', cost.cpu)
-
-    def at_least(self, name: str, value: float, least: float | None) -> None:
-        """Adds a ratio that must be so large."""
-        self.add(name, value, *(() if least is None else (f'>= {least:g}', value >= least)))
-
-    def at_most(self, name: str, value: float, most: float | None) -> None:
-        """Adds a ratio that must be so small."""
-        self.add(name, value, *(() if most is None else (f'<= {most:g}', value <= most)))
-
-
-def run(cases: list[Case], data: tf.data.Dataset, table: Table, calls: int | None, label=''):
+def run(cases: list[Case], data: tf.data.Dataset, report: _report.Report, calls, label=''):
     """Measures cases, the reading of strings, and the floor of `decode`."""
 
     def measure(function, **options):
@@ -214,37 +186,33 @@ def run(cases: list[Case], data: tf.data.Dataset, table: Table, calls: int | Non
     reading = None
     for case in cases:
         name = f'{label}{case.name}'
-        ours = measure(case.ours)
-        table.add_cost(f'{name}: ours', ours)
+        ours = report.time(f'{name}: ours', measure(case.ours), 'ms')
         if case.name == 'run_lengths':
             reading = ours
         if case.of_reading is not None:
             reading = reading or measure(lambda e: rle.run_lengths(e['counts']).values)
-            table.at_most(f'{name}: of run_lengths, CPU', ours.cpu / reading.cpu, case.of_reading)
-            table.at_most(f'{name}: of run_lengths, wall', ours.wall / reading.wall, None)
+            of_reading = _report.Cost(ours.wall / reading.wall, ours.cpu / reading.cpu)
+            report.value(f'{name}: of run_lengths, wall', of_reading.wall)
+            report.value(f'{name}: of run_lengths, CPU', of_reading.cpu, f'<= {case.of_reading:g}')
         if case.theirs is not None:
             theirs = one_call(data, case.theirs) if case.once else measure(case.theirs, warm_up=0.5)
-            table.add_cost(f'{name}: pycocotools', theirs)
-            table.at_least(f'{name}: times as fast', theirs.wall / ours.wall, case.faster)
-            table.at_least(f'{name}: times as fast, CPU', theirs.cpu / ours.cpu, None)
+            report.time(f'{name}: pycocotools', theirs, 'ms')
+            target = None if case.faster is None else f'>= {case.faster:g}'
+            report.ratio(f'{name}: pycocotools / ours', theirs, ours, target)
         if case.fast_c is not None and baselines.rlemasklib is not None:
-            fast = measure(case.fast_c)
-            table.add_cost(f'{name}: rlemasklib', fast)
-            table.at_most(f'{name}: of rlemasklib', ours.wall / fast.wall, case.within)
-            table.at_most(f'{name}: of rlemasklib, CPU', ours.cpu / fast.cpu, None)
+            fast = report.time(f'{name}: rlemasklib', measure(case.fast_c), 'ms')
+            target = None if case.within is None else f'<= {case.within:g}'
+            report.ratio(f'{name}: ours / rlemasklib', ours, fast, target)
         if case.name == 'decode':
-            lowest = measure(floor)
-            table.add_cost(f'{label}writing N × H × W bytes', lowest)
-            most = 1.5 if case.faster else None
-            table.at_most(f'{name}: of writing', ours.wall / lowest.wall, most)
+            lowest = report.time(f'{label}writing N × H × W bytes', measure(floor), 'ms')
+            report.ratio(f'{name}: ours / writing', ours, lowest, '<= 1.5' if case.faster else None)
 
 
-def one_call(data: tf.data.Dataset, function: Function) -> Cost:
-    """What the first element costs, called once."""
+def one_call(data: tf.data.Dataset, function: Function) -> _report.Cost:
+    """Milliseconds of the first element, the function being called once."""
     element = next(iter(data))
-    wall, cpu = time.perf_counter(), time.process_time()
-    function(element)
-    return Cost(1000 * (time.perf_counter() - wall), 1000 * (time.process_time() - cpu))
+    taken = _report.seconds(lambda: function(element))
+    return _report.Cost(1000 * taken.wall, 1000 * taken.cpu)
 
 
 def real(folder: pathlib.Path) -> tf.data.Dataset | None:
@@ -271,33 +239,29 @@ def real(folder: pathlib.Path) -> tf.data.Dataset | None:
 def main() -> None:
     """Runs what the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--json', type=pathlib.Path, help='write the rows here')
+    _report.add_arguments(parser)
     parser.add_argument('--only', default='', help='only cases whose name holds this')
     parser.add_argument('--sequential', action='store_true', help='one call at a time')
     parser.add_argument('--growth', action='store_true', help='how cost grows, and memory')
     parser.add_argument('--plot', type=pathlib.Path, help='draw the growth here')
     parser.add_argument('--shared', type=pathlib.Path, default=REPO.parent / 'shared' / 'data')
     args = parser.parse_args()
-    table = Table()
-    if baselines.rlemasklib is None:
-        print("rlemasklib is not installed (pip install '.[bench]'): its rows are left out")
+    packages = ('tensorflow', 'pycocotools', 'rlemasklib')
+    report = _report.Report(packages, note=args.note, file=args.json)
     if args.growth or args.plot:
         import rle_growth
 
-        rle_growth.run(table, elements, args.plot)
+        rle_growth.run(report, elements, args.plot)
     else:
         calls = None if args.sequential else tf.data.AUTOTUNE
         cases = [case for case in CASES if args.only in case.name]
-        run(cases, workload(), table, calls)
+        run(cases, workload(), report, calls)
         found = real(args.shared)
         if found is not None and not args.only:
             fast = [case for case in cases if case.name in ('decode', 'decode_resized 256 × 256')]
             untargeted = [dataclasses.replace(c, faster=None, within=None) for c in fast]
-            run(untargeted, found, table, calls, label='real masks, ')
-    if args.json:
-        versions = {'tensorflow': tf.__version__, 'cores': os.cpu_count()}
-        versions['date'] = datetime.date.today().isoformat()
-        args.json.write_text(json.dumps({'rows': table.rows, **versions}, indent=1))
+            run(untargeted, found, report, calls, label='real masks, ')
+    report.write()
 
 
 if __name__ == '__main__':

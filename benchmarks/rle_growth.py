@@ -9,8 +9,7 @@ import sys
 import tempfile
 
 import masks
-import numpy as np
-from throughput import milliseconds
+from throughput import cost
 
 from segment_anything_tfds.ops import rle
 
@@ -34,7 +33,7 @@ print((status('VmHWM') - before) / np.prod(drawn.shape))
 """
 
 
-def run(table, elements, plot: pathlib.Path | None) -> None:
+def run(report, elements, plot: pathlib.Path | None) -> None:
     """Measures, prints, and draws if asked."""
     series = {
         'masks': [(n, *_masks(elements, n)) for n in (1, 10, 100, 1000)],
@@ -42,10 +41,9 @@ def run(table, elements, plot: pathlib.Path | None) -> None:
         'target side': [(n, *_target(elements, n)) for n in (64, 128, 256, 512, 1024, 2048)],
     }
     for name, points in series.items():
-        for value, size, time in points:
-            table.add(f'{name} {value}: decode_resized to {size}², ms', time)
-    value = memory()
-    table.add('memory over that before, outputs, 100 masks to 256²', value, '<= 5', value <= 5)
+        for value, size, found in points:
+            report.time(f'{name} {value}: decode_resized to {size}²', found, 'ms')
+    report.value('memory over that before, outputs, 100 masks to 256²', memory(), '<= 5')
     if plot:
         _draw(series, plot)
 
@@ -66,8 +64,8 @@ def memory() -> float:
     return float(done.stdout.split()[-1])
 
 
-def _time(data, side: int) -> float:
-    return milliseconds(
+def _time(data, side: int):
+    return cost(
         data,
         lambda e: rle.decode_resized(e['counts'], e['size'], (side, side)),
         warm_up=0.5,
@@ -75,17 +73,17 @@ def _time(data, side: int) -> float:
     )
 
 
-def _masks(elements, count: int) -> tuple[int, float]:
+def _masks(elements, count: int) -> tuple:
     some = masks.make(100)
     counts = (some * 10)[:count]
     return 256, _time(elements([counts], masks.SIZE), 256)
 
 
-def _runs(elements, count: int) -> tuple[int, float]:
+def _runs(elements, count: int) -> tuple:
     return 256, _time(elements([[masks.stripes(count)] * 100], masks.SIZE), 256)
 
 
-def _target(elements, side: int) -> tuple[int, float]:
+def _target(elements, side: int) -> tuple:
     return side, _time(elements([masks.make(100)], masks.SIZE), side)
 
 
@@ -97,8 +95,7 @@ def _draw(series, path: pathlib.Path) -> None:
 
     figure, axes = pyplot.subplots(1, len(series), figsize=(12, 3.5), layout='constrained')
     for axis, (name, points) in zip(axes, series.items(), strict=True):
-        values, _, times = np.array(points).T
-        axis.loglog(values, times, marker='o')
+        axis.loglog([value for value, *_ in points], [p[2].wall for p in points], marker='o')
         axis.set(xlabel=name, ylabel='ms')
         axis.grid(visible=True, which='both', alpha=0.3)
     figure.savefig(path, dpi=120)

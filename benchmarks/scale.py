@@ -20,6 +20,7 @@ import random
 import tempfile
 
 import _builds
+import _report
 import archives
 
 SHORT_RUNS = 3  # of builds that take a second or two; the fastest counts
@@ -120,60 +121,49 @@ def measure(folder: pathlib.Path, counts: list[int], images: int) -> dict[int, d
         if build['images'] != count * images or build['runs'] != 1:
             raise RuntimeError(f'{count} archives: {build}')
         results[count] = {
-            'seconds': build['build_seconds'],
+            'build': build['build_seconds'],
+            'seconds': measured['seconds'],
+            'cpu': measured['cpu_seconds'],
             'peak_bytes': measured['peak_bytes'],
             'construction': build['construction_seconds'],
         }
     return results
 
 
-def make_rows(results: dict[int, dict]) -> list[dict]:
-    rows = []
+def report_on(results: dict[int, dict], report: _report.Report) -> None:
     for count, measured in results.items():
-        each = 1000 * measured['seconds'] / count
-        rows += [
-            _builds.row(f'{count} archives: seconds', measured['seconds']),
-            _builds.row(f'{count} archives: milliseconds an archive', each),
-            _builds.row(f'{count} archives: peak memory, MB', measured['peak_bytes'] / 1e6),
-            _builds.row(
-                f'{count} archives: seconds to construct the pipeline',
-                measured['construction'],
-                '< 10',
-                measured['construction'] < 10,
-            ),
-        ]
+        cost = _report.Cost(measured['seconds'], measured['cpu'])
+        report.time(f'{count} archives: all, imports included', cost)
+        report.value(f'{count} archives: seconds of the build', measured['build'])
+        report.value(f'{count} archives: peak memory, MB', measured['peak_bytes'] / 1e6)
+        report.value(
+            f'{count} archives: seconds to construct the pipeline', measured['construction'], '< 10'
+        )
     marginal = _marginal(results)
     for (low, high), milliseconds in marginal.items():
-        rows.append(_builds.row(f'milliseconds for one more, {low} to {high}', milliseconds))
+        report.value(f'milliseconds for one more, {low} to {high}', milliseconds)
     if len(marginal) >= 2:
         *_, before, last = marginal.values()
-        rows.append(_near('time for one more archive, last two steps', last / before, 0.2))
+        report.value('time for one more archive, last two steps', last / before, '<= 1.2')
     if {10, 1000} <= results.keys():
         peaks = [results[count]['peak_bytes'] for count in results if count >= 10]
-        rows.append(_near('peak memory, largest / smallest', max(peaks) / min(peaks), 0.1))
-    return rows
+        report.value('peak memory, largest / smallest', max(peaks) / min(peaks), '<= 1.1')
 
 
 def _marginal(results: dict[int, dict]) -> dict[tuple[int, int], float]:
     """Milliseconds that one more archive takes, which leaves the start of a build out."""
     counts = sorted(count for count in results if count >= 10)
     return {
-        (low, high): 1000 * (results[high]['seconds'] - results[low]['seconds']) / (high - low)
+        (low, high): 1000 * (results[high]['build'] - results[low]['build']) / (high - low)
         for low, high in itertools.pairwise(counts)
     }
 
 
-def _near(name: str, ratio: float, tolerance: float) -> dict:
-    return _builds.row(name, ratio, f'1 ± {tolerance}', abs(ratio - 1) <= tolerance)
-
-
-def simulated_rows(workers: list[int], parameters: Parameters) -> list[dict]:
-    return [
-        _builds.row(f'simulated, {count} workers: {name}', value)
-        for count in workers
-        for name, value in simulate(count, parameters).items()
-        if name != 'bill' or value
-    ]
+def simulate_all(workers: list[int], parameters: Parameters, report: _report.Report) -> None:
+    for count in workers:
+        for name, value in simulate(count, parameters).items():
+            if name != 'bill' or value:
+                report.value(f'simulated, {count} workers: {name}', value)
 
 
 def plot(results: dict[int, dict], path: pathlib.Path) -> None:
@@ -185,7 +175,7 @@ def plot(results: dict[int, dict], path: pathlib.Path) -> None:
 
     counts = sorted(results)
     figure, (left, right) = pyplot.subplots(1, 2, figsize=(9, 3.2), layout='constrained')
-    left.loglog(counts, [results[count]['seconds'] for count in counts], 'o-')
+    left.loglog(counts, [results[count]['build'] for count in counts], 'o-')
     left.set(xlabel='archives', ylabel='seconds', title='Time of a build, one process')
     memory = [results[count]['peak_bytes'] / 1e6 for count in counts]
     right.semilogx(counts, memory, 'o-')
@@ -204,22 +194,22 @@ def main() -> None:
     parser.add_argument('--images', type=int, default=4, help='an archive; default: %(default)s')
     parser.add_argument('--workers', type=int, nargs='*', default=[1, 10, 100, 1000])
     parser.add_argument('--folder', type=pathlib.Path, help='where to work (default: temporary)')
-    parser.add_argument('--json', type=pathlib.Path, help='also write the rows to this file')
+    _report.add_arguments(parser)
     parser.add_argument('--plot', type=pathlib.Path, help='also draw the measurements')
     for field in dataclasses.fields(Parameters):
         name = '--' + field.name.replace('_', '-')
         parser.add_argument(name, type=type(field.default), default=field.default)
     arguments = parser.parse_args()
-    rows = []
+    report = _report.Report(['apache-beam', 'isal'], note=arguments.note, file=arguments.json)
     if not arguments.no_measure:
         with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
             results = measure(pathlib.Path(folder), arguments.counts, arguments.images)
-        rows += make_rows(results)
+        report_on(results, report)
         if arguments.plot:
             plot(results, arguments.plot)
     fields = {f.name: getattr(arguments, f.name) for f in dataclasses.fields(Parameters)}
-    rows += simulated_rows(arguments.workers, Parameters(**fields))
-    _builds.show(rows, arguments.json)
+    simulate_all(arguments.workers, Parameters(**fields), report)
+    report.write()
 
 
 if __name__ == '__main__':

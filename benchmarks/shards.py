@@ -14,9 +14,9 @@ import argparse
 import pathlib
 import statistics
 import tempfile
-import time
 
 import _builds
+import _report
 import archives
 import numpy as np
 import tensorflow_datasets as tfds
@@ -38,15 +38,11 @@ def load(data_dir: pathlib.Path, seed: int):
     )
 
 
-def rate(data_dir: pathlib.Path, seed: int) -> tuple[float, float]:
-    """Images and megabytes a second of one epoch."""
+def epoch(data_dir: pathlib.Path, seed: int) -> tuple[int, int]:
+    """Images and bytes of one epoch, all read."""
     ds = load(data_dir, seed).map(lambda example: example['image']['content'])
-    count = size = 0
-    start = time.perf_counter()
-    for content in ds.as_numpy_iterator():
-        count, size = count + 1, size + len(content)
-    seconds = time.perf_counter() - start
-    return count / seconds, size / seconds / 1e6
+    sizes = [len(content) for content in ds.as_numpy_iterator()]
+    return len(sizes), sum(sizes)
 
 
 def read_order(shards_per_archive: int, buffer: int, examples: int) -> np.ndarray:
@@ -75,33 +71,34 @@ def mixture(archive: np.ndarray) -> dict[str, float]:
     }
 
 
-def run(folder: pathlib.Path, arguments: argparse.Namespace) -> list[dict]:
-    """Builds with each number of shards, reads, and gives the rows."""
+def run(folder: pathlib.Path, arguments: argparse.Namespace, report: _report.Report) -> None:
+    """Builds with each number of shards, and reads."""
     manual = folder / 'manual'
     archives.make_archives(manual, arguments.archives, arguments.images)
-    rates, rows = {}, []
+    costs = {}
     for k in arguments.shards:
         data_dir = folder / f'data{k}'
         job = _builds.Job(manual, kwargs={'shards_per_archive': k})
-        measured = _builds.measure(job, data_dir=str(data_dir))
-        runs = [rate(data_dir, seed) for seed in range(arguments.repeat)]
-        rates[k] = statistics.median(megabytes for _, megabytes in runs)
+        built = _builds.measure(job, data_dir=str(data_dir))
         name = f'{k} shards an archive'
-        rows += [
-            _builds.row(f'{name}: seconds of the build', measured['builds'][0]['build_seconds']),
-            _builds.row(f'{name}: images a second read', statistics.median(r[0] for r in runs)),
-            _builds.row(f'{name}: MB a second read', rates[k]),
-        ]
+        report.time(f'{name}: build', _report.Cost(built['seconds'], built['cpu_seconds']))
+        images, size = epoch(data_dir, 0)
+        cost = _report.median(
+            _report.seconds(lambda seed=seed, place=data_dir: epoch(place, seed))
+            for seed in range(arguments.repeat)
+        )
+        costs[k] = report.time(f'{name}: an epoch of {images} images', cost)
+        report.value(f'{name}: images a second read', images / cost.wall)
+        report.value(f'{name}: MB a second read', size / cost.wall / 1e6)
         for buffer in arguments.buffers:
-            found = mixture(read_order(k, buffer, EXAMPLES))
-            rows += [_builds.row(f'{name}, buffer {buffer}: {key}', v) for key, v in found.items()]
+            for key, value in mixture(read_order(k, buffer, EXAMPLES)).items():
+                report.value(f'{name}, buffer {buffer}: {key}', value)
     perfect = mixture(np.random.default_rng(0).integers(0, ARCHIVES, EXAMPLES))
-    rows += [_builds.row(f'perfect shuffle: {key}', value) for key, value in perfect.items()]
+    for key, value in perfect.items():
+        report.value(f'perfect shuffle: {key}', value)
     first, *others = arguments.shards
-    rows += [
-        _builds.row(f'rate with {k} shards / with {first}', rates[k] / rates[first]) for k in others
-    ]
-    return rows
+    for k in others:
+        report.ratio(f'time with {k} shards / with {first}', costs[k], costs[first])
 
 
 def main() -> None:
@@ -114,11 +111,13 @@ def main() -> None:
     parser.add_argument('--buffers', type=int, nargs='*', default=[1, 1000, 10000])
     parser.add_argument('--repeat', type=int, default=3, help='epochs timed; default: %(default)s')
     parser.add_argument('--folder', type=pathlib.Path, help='where to work (default: temporary)')
-    parser.add_argument('--json', type=pathlib.Path, help='also write the rows to this file')
+    _report.add_arguments(parser)
     arguments = parser.parse_args()
+    packages = ('tensorflow', 'tensorflow-datasets')
+    report = _report.Report(packages, note=arguments.note, file=arguments.json)
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
-        rows = run(pathlib.Path(folder), arguments)
-    _builds.show(rows, arguments.json)
+        run(pathlib.Path(folder), arguments, report)
+    report.write()
 
 
 if __name__ == '__main__':

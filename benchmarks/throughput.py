@@ -5,16 +5,9 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
-
-
-class Cost(NamedTuple):
-    """Milliseconds an element: by the clock, and of all cores together."""
-
-    wall: float
-    cpu: float
+from _report import Cost
 
 
 def milliseconds(elements: tf.data.Dataset, function: Callable[..., object], **options) -> float:
@@ -30,7 +23,7 @@ def cost(
     seconds: float = 2.0,
     parallel_calls: int | None = None,
 ) -> Cost:
-    """Returns the median cost of an element, over blocks of elements, after a warm-up.
+    """Returns the median milliseconds of an element, over blocks of elements, after a warm-up.
 
     `tf.data` computes ahead of whoever asks, so one `next` says nothing; what counts is how long a
     block of elements takes once all buffers are full.

@@ -19,7 +19,8 @@ import re
 import subprocess
 import sys
 import tempfile
-import time
+
+import _report
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SIZE = (1500, 2250)
@@ -28,42 +29,40 @@ SIZE = (1500, 2250)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition('\n')[0])
     parser.add_argument('--masks', type=int, default=20)
-    parser.add_argument('--json', type=pathlib.Path, help='write the figures')
     parser.add_argument('--side', choices=SIDES, help=argparse.SUPPRESS)
     parser.add_argument('--work', type=pathlib.Path, help=argparse.SUPPRESS)
+    _report.add_arguments(parser)
     args = parser.parse_args()
     if args.side:
         SIDES[args.side](args.work)
         return
+    report = _report.Report(['pycocotools'], note=args.note, file=args.json)
     with tempfile.TemporaryDirectory() as folder:
-        found = compare(pathlib.Path(folder), args.masks)
-    for name, row in found.items():
-        print(f'{name:20} {row}')
-    if args.json:
-        args.json.write_text(json.dumps(found, indent=2))
+        compare(pathlib.Path(folder), args.masks, report)
+    report.write()
 
 
-def compare(work: pathlib.Path, num_masks: int) -> dict:
+def compare(work: pathlib.Path, num_masks: int, report: _report.Report) -> None:
     """Runs both sides on the same masks, and checks that they write the same pixels."""
     sys.path[:0] = [str(ROOT), str(ROOT / 'benchmarks')]
     import masks
 
     counts = masks.make(num_masks, size=SIZE)
     (work / 'counts.json').write_text(json.dumps([string.decode() for string in counts]))
-    found = {'ours': _run(sys.executable, 'ours', work)}
+    found = _run(sys.executable, 'ours', work)
+    ours = report.time('ours: a mask', _report.Cost(*found['cost']), 'ms')
+    rows = report.time('ours, of row-major runs: a mask', _report.Cost(*found['row_runs']), 'ms')
+    report.value('ours: memory, MB', found['megabytes'])
     python = _python_with_sdk()
     if python is None:
         print('label_studio_sdk is not installed: see .ci/tools', file=sys.stderr)
-        return found
-    found['label_studio_sdk'] = _run(python, 'sdk', work)
-    ours, theirs = found['ours'], found['label_studio_sdk']
-    found['times as fast'] = {
-        'wall': round(theirs['seconds'] / ours['seconds'], 1),
-        'cpu': round(theirs['cpu_seconds'] / ours['cpu_seconds'], 1),
-        'wall, of row-major runs': round(theirs['seconds'] / ours['seconds_from_row_runs'], 1),
-        'memory': round(theirs['megabytes'] / max(ours['megabytes'], 0.1), 1),
-    }
-    return found
+        return
+    other = _run(python, 'sdk', work)
+    report.versions['label-studio-sdk'] = other['version']
+    theirs = report.time('label_studio_sdk: a mask', _report.Cost(*other['cost']), 'ms')
+    report.value('label_studio_sdk: memory, MB', other['megabytes'])
+    report.ratio('label_studio_sdk / ours', theirs, ours)
+    report.ratio('label_studio_sdk / ours, of row-major runs', theirs, rows)
 
 
 def _python_with_sdk() -> str | None:
@@ -86,14 +85,9 @@ def _memory(key: str) -> float:
     return int(re.search(rf'{key}:\s*(\d+) kB', status)[1]) / 1024
 
 
-def _best(run, repeat: int = 5) -> tuple[float, float]:
-    """Wall and CPU seconds of the fastest of several runs; other work can only slow them down."""
-    runs = []
-    for _ in range(repeat):
-        wall, cpu = time.perf_counter(), time.process_time()
-        run()
-        runs.append((time.perf_counter() - wall, time.process_time() - cpu))
-    return min(wall for wall, _ in runs), min(cpu for _, cpu in runs)
+def _best(run, repeat: int = 5) -> _report.Cost:
+    """The fastest of several runs; other work can only slow them down."""
+    return min((_report.seconds(run) for _ in range(repeat)), key=lambda cost: cost.wall)
 
 
 def run_ours(work: pathlib.Path) -> None:
@@ -110,11 +104,11 @@ def run_ours(work: pathlib.Path) -> None:
 
     brushes = encode()
     peak = _memory('VmHWM')
-    wall, cpu = _best(encode)
+    cost = _best(encode)
     runs = [crop.runs for crop in coco_rle.to_row_runs(counts, SIZE, crop=False)]
-    last, _ = _best(lambda: brush_rle.encode(runs))
+    last = _best(lambda: brush_rle.encode(runs))
     (work / 'brushes.json').write_text(json.dumps([list(data) for data in brushes]))
-    _report(wall, cpu, peak - before, len(counts), seconds_from_row_runs=last / len(counts))
+    _print(cost, peak - before, len(counts), row_runs=_milliseconds(last, len(counts)))
 
 
 def run_sdk(work: pathlib.Path) -> None:
@@ -124,34 +118,30 @@ def run_sdk(work: pathlib.Path) -> None:
 
     counts = json.loads((work / 'counts.json').read_text())
     ours = json.loads((work / 'brushes.json').read_text())
-    walls, cpus, peak = [], [], 0.0
+    costs, peak = [], 0.0
     for string, data in zip(counts, ours, strict=True):
         mask = coco_mask.decode({'size': list(SIZE), 'counts': string}) * 255
         before = _memory('VmRSS')
-        wall, cpu = time.perf_counter(), time.process_time()
-        found = brush.mask2rle(mask)
-        walls.append(time.perf_counter() - wall)
-        cpus.append(time.process_time() - cpu)
+        found = []
+        costs.append(
+            _report.seconds(lambda mask=mask, found=found: found.append(brush.mask2rle(mask)))
+        )
         peak = max(peak, _memory('VmHWM') - before)
-        for one in (found, data):
+        for one in (found[0], data):
             if not (brush.decode_rle(one).reshape(*SIZE, 4)[..., 3] == mask).all():
                 raise SystemExit('the brushes are not of the same pixels')
-    _report(sum(walls), sum(cpus), peak, len(counts))
+    total = _report.Cost(sum(cost.wall for cost in costs), sum(cost.cpu for cost in costs))
+    _print(total, peak, len(counts), version=_report.version('label-studio-sdk'))
 
 
-def _report(wall: float, cpu: float, megabytes: float, num_masks: int, **more: float) -> None:
-    """Prints the figures of a side, of one mask each."""
-    print(
-        json.dumps(
-            {
-                'masks': num_masks,
-                'seconds': wall / num_masks,
-                'cpu_seconds': cpu / num_masks,
-                'megabytes': round(megabytes, 1),
-                **more,
-            }
-        )
-    )
+def _milliseconds(cost: _report.Cost, num_masks: int) -> list[float]:
+    return [1000 * cost.wall / num_masks, 1000 * cost.cpu / num_masks]
+
+
+def _print(cost: _report.Cost, megabytes: float, num_masks: int, **more: object) -> None:
+    """Prints the figures of a side: milliseconds of one mask, and memory."""
+    figures = {'cost': _milliseconds(cost, num_masks), 'megabytes': round(megabytes, 1), **more}
+    print(json.dumps(figures))
 
 
 SIDES = {'ours': run_ours, 'sdk': run_sdk}

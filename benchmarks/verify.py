@@ -9,52 +9,44 @@ verify` also takes the file's MD5, pairs, and checks each JPEG's structure, reco
 from __future__ import annotations
 
 import argparse
-import json
 import pathlib
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent))
 
+import _report
 import archives
 
-TARGET = 1.5
+TARGET = '<= 1.5'
 
 
-def seconds(command: list[str], runs: int) -> float:
-    """The median of the wall times of several runs."""
-    found = []
-    for _ in range(runs):
-        start = time.perf_counter()
+def measure(command: list[str], runs: int) -> _report.Cost:
+    """The median of several runs."""
+
+    def run():
         subprocess.run(command, check=True, capture_output=True)
-        found.append(time.perf_counter() - start)
-    return statistics.median(found)
+
+    return _report.median([_report.seconds(run) for _ in range(runs)])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--images', type=int, default=250)
     parser.add_argument('--runs', type=int, default=5)
-    parser.add_argument('--json', type=pathlib.Path)
+    _report.add_arguments(parser)
     args = parser.parse_args()
+    report = _report.Report(['isal', 'gzip'], note=args.note, file=args.json)
     with tempfile.TemporaryDirectory() as folder:
         (path,) = archives.make_archives(pathlib.Path(folder), 1, args.images)
-        size = path.stat().st_size
+        print(f'{args.images} images, {path.stat().st_size:,} bytes; medians of {args.runs} runs')
         command = [sys.executable, '-m', 'segment_anything_tfds', 'verify', '--expected', '0']
-        seconds(['gzip', '-t', str(path)], 1)  # so that both read from memory
-        theirs = seconds(['gzip', '-t', str(path)], args.runs)
-        ours = seconds([*command, str(path)], args.runs)
-    ratio = ours / theirs
-    print(f'{args.images} images, {size / 1e6:.0f} MB; medians of {args.runs} runs')
-    print(f'gzip -t      {theirs:6.2f} s  {size / theirs / 1e6:6.0f} MB/s')
-    print(f'sa1b verify  {ours:6.2f} s  {size / ours / 1e6:6.0f} MB/s')
-    print(f'ratio        {ratio:6.2f}    target at most {TARGET}')
-    if args.json:
-        row = {'name': 'sa1b verify / gzip -t, seconds', 'value': ratio, 'target': TARGET}
-        args.json.write_text(json.dumps({'rows': [{**row, 'ok': ratio <= TARGET}]}, indent=2))
+        measure(['gzip', '-t', str(path)], 1)  # so that both read from memory
+        theirs = report.time('gzip -t', measure(['gzip', '-t', str(path)], args.runs))
+        ours = report.time('sa1b verify', measure([*command, str(path)], args.runs))
+    report.ratio('sa1b verify / gzip -t', ours, theirs, TARGET)
+    report.write()
 
 
 if __name__ == '__main__':

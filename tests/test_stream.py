@@ -18,6 +18,7 @@ import tensorflow_datasets as tfds
 
 import segment_anything_tfds as sa1b
 from segment_anything_tfds.source.archive import locations, pair_stream
+from segment_anything_tfds.streaming.parts import raw_bytes
 
 IMAGES = 21  # more than a block of 16, so that archives take turns
 UNDECODED = {'image': {'content': tfds.decode.SkipDecoding()}}
@@ -207,6 +208,24 @@ def test_iterators_leave_nothing_behind(archives, nowhere, count):
     for _ in range(count):
         next(iter(dataset))
     gc.collect()
+    assert_nothing_left(before)
+
+
+def test_an_iterator_that_waits_can_be_dropped(archives, nowhere, tmp_path, monkeypatch):
+    monkeypatch.setattr(raw_bytes, 'PIECE', 1000)  # so that what is there is given
+    body = (archives / 'sa_000001.tar').read_bytes()
+    with fault_server.FaultServer() as server:
+        url = server.serve('sa_000001.tar', body, stalls=1000)
+        (tmp_path / 'segment_anything_links.txt').write_text(f'sa_000001.tar\t{url}\n')
+        iterator = iter(stream(tmp_path, nowhere, decoders=IDS))
+        next(iterator)
+        del iterator
+        gc.collect()
+        assert_nothing_left(set())
+
+
+def assert_nothing_left(before: set[str]) -> None:
+    """Threads and files of streams are gone, or go soon."""
     deadline = time.monotonic() + 20
     while (set(_threads()) - {'sa1b-ctrl-c'} or set(_open_files()) - before) and (
         time.monotonic() < deadline
@@ -249,6 +268,7 @@ def test_ctrl_c_ends_a_stream_that_waits(archives, nowhere, tmp_path):
     code = """
 import os, signal, sys, threading
 import segment_anything_tfds as sa1b
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it may be ignored in the background
 iterator = iter(sa1b.stream(manual_dir=sys.argv[1], data_dir=sys.argv[2]))
 threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
 list(iterator)

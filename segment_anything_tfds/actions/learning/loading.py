@@ -13,7 +13,7 @@ from segment_anything_tfds.actions import choosing
 from segment_anything_tfds.arrays import archive_splits
 from segment_anything_tfds.source import selection
 from segment_anything_tfds.streaming import splits
-from segment_anything_tfds.training.data import passes
+from segment_anything_tfds.training.data import pass_count
 
 if TYPE_CHECKING:
     from segment_anything_tfds.training.data.recipe import Recipe
@@ -162,4 +162,4 @@ def _shuffled(examples: tf.data.Dataset, seed: int, skipped: int) -> tf.data.Dat
     shuffled = examples.shuffle(SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=True)
     for _ in range(skipped):
         next(iter(examples), None)  # the order of archives is drawn with the first example
-    return passes.counted_by_use(shuffled, skipped)
+    return pass_count.counted_by_use(shuffled, skipped)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import tensorflow as tf
 
 from segment_anything_tfds.ops import transforms
-from segment_anything_tfds.training.data import mask_choice, passes
+from segment_anything_tfds.training.data import mask_choice, pass_count
 
 if TYPE_CHECKING:
     from segment_anything_tfds.training.data.recipe import Recipe
@@ -70,7 +70,7 @@ def batches(
         }
 
     return (
-        tf.data.Dataset.zip(dataset, passes.seeds(seed, initial_epoch))
+        tf.data.Dataset.zip(dataset, pass_count.seeds(seed, initial_epoch))
         .map(row, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
         .batch(batch_size, drop_remainder=drop_remainder)
         .prefetch(tf.data.AUTOTUNE)

@@ -13,7 +13,7 @@ from segment_anything_tfds.training.data import (
     click_targets,
     images,
     mask_choice,
-    passes,
+    pass_count,
     recipe_checks,
     recipe_prompts,
 )
@@ -234,7 +234,7 @@ class Recipe:
           A dataset of `(inputs, masks, valid)` with a leading batch dimension, prefetched.
         """
         return (
-            tf.data.Dataset.zip(dataset, passes.seeds(seed, initial_epoch))
+            tf.data.Dataset.zip(dataset, pass_count.seeds(seed, initial_epoch))
             .skip(initial_batch * batch_size)
             .map(self, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
             .batch(batch_size, drop_remainder=drop_remainder)

@@ -55,7 +55,7 @@ def test_a_part_of_what_is_prepared_needs_no_archives(prepared):
 
 
 def test_whole_archives_are_held_out(prepared):
-    options = {**prepared, 'hold_out': '1+3'}
+    options = {**prepared, 'hold_out': ['sa_000001', 'sa_000003.tar']}
     assert _archives(sa1b.load('0-3', **options)) == {0, 2}
     assert _archives(sa1b.load('0-3', split='validation', **options)) == {1, 3}
     assert _archives(sa1b.load('0-3', split='all', **options)) == {0, 1, 2, 3}

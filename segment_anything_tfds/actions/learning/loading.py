@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
@@ -22,13 +21,13 @@ SHUFFLE_BUFFER = 128  # undecoded examples of about 1 MB
 
 
 def load(
-    archives: str | Iterable[int] | None = None,
+    archives: archive_splits.Selection = None,
     *,
     manual_dir: choosing.Path | None = None,
     data_dir: choosing.Path | None = None,
     recipe: Recipe | None = None,
     split: str = 'train',
-    hold_out: str | Iterable[int] | None = None,
+    hold_out: archive_splits.Selection = None,
     batch_size: int = 4,
     shuffle: bool | None = None,
     seed: int = 0,
@@ -59,7 +58,8 @@ def load(
       recipe: makes batches; None for raw examples.
       split: `'train'`, all but what is held out; `'validation'`, what is held out; `'all'`; slices
         by archives, such as `'train[:2shard]'`; without `hold_out` any slice of TFDS's.
-      hold_out: archives to hold out of `'train'`, whole, by their numbers.
+      hold_out: archives to hold out of `'train'`, whole, by their numbers (`'28-29'`) or names
+        (`['sa_000028.tar']`).
       batch_size: images a batch, with a recipe.
       shuffle: the order of archives, and examples in a window of 128; None for doing so with a
         recipe, unless the split is `'validation'`.
@@ -97,7 +97,8 @@ def load(
     decoders = _images_alone(decoders) if images_only else decoders
     order = seed if shuffle else None
     if stream:
-        examples = _streamed(archives, manual_dir, split, hold_out, decoders, on_error, order)
+        places = {'manual_dir': _expanded(manual_dir), 'data_dir': _expanded(data_dir)}
+        examples = _streamed(archives, split, hold_out, decoders, on_error, order, **places)
     else:
         builder = _builder(archives, manual_dir, data_dir, on_error)
         examples = _examples(builder, split, hold_out, decoders, order)
@@ -117,17 +118,18 @@ def _images_alone(decoders: Any):
     return tfds.decode.PartialDecoding({'image': True}, decoders=decoders)
 
 
-def _streamed(archives, manual_dir, split, hold_out, decoders, on_error, seed) -> tf.data.Dataset:
+def _streamed(archives, split, hold_out, decoders, on_error, seed, **places) -> tf.data.Dataset:
     from segment_anything_tfds.streaming import stream_api
 
+    where = '`sa1b.load`'
     return stream_api.stream(
-        archives,
-        manual_dir=manual_dir,
+        archive_splits.parse(where, archives, 'archives') or None,
         split=split,
-        hold_out=hold_out,
+        hold_out=archive_splits.parse(where, hold_out, 'hold_out') or None,
         decoders=decoders,
         on_error=on_error,
         seed=seed,
+        **places,
     )
 
 

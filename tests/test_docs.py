@@ -80,6 +80,31 @@ def test_blocks_of_a_page_run(page, data_dir, tmp_path):
     assert done.returncode == 0, done.stderr[-3000:]
 
 
+# Texts of the troubleshooting page that are ours; others are those of TFDS, TensorFlow, Beam.
+MESSAGES = (
+    'links that are valid at',
+    'The link expired on',
+    'expected every archive of',
+    'archives could not be finished',
+    'which does not exist or is empty',
+    'archive_truncated',
+    'to have MD5',
+    'Another build of this data set is running',
+    'to sum to height x width',
+    'the masks of one image',
+)
+
+
+def test_troubleshooting_quotes_what_the_package_says():
+    page = (REPO / 'docs/howto/troubleshooting.md').read_text()
+    headings = re.findall('^## (.+)$', page, flags=re.M)
+    assert len(headings) >= 20 and '--imports' in page.partition(headings[1])[0]
+    source = '\n'.join(path.read_text() for path in (REPO / 'segment_anything_tfds').rglob('*.py'))
+    for text in MESSAGES:
+        assert any(text in heading for heading in headings), text
+        assert text in source, text
+
+
 # Sections of a public guide, in `../shared/seeds` where it is, and the pages in their place.
 GUIDE = {
     'Overview': 'reference/dataset.md',

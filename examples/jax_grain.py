@@ -26,7 +26,7 @@ def main(data_dir: str) -> int:
     try:
         import jax.numpy as xp
     except ImportError:
-        import numpy as xp
+        import numpy as xp  # type: ignore[misc,no-redef]
     images = 0
     for batch in make_dataset(data_dir):
         masks = xp.asarray(batch['masks'])

@@ -17,13 +17,14 @@ QUESTIONS = {
     'link expired': ('howto/download', 'howto/troubleshooting'),
     'which archives': ('howto/download', 'reference/dataset', 'howto/faq'),
     'decode masks': ('howto/memory', 'reference/python/segment_anything_tfds.rle'),
-    'validation split': ('howto/splits',),
+    'validation split': ('howto/splits', 'learn/02_fine_tune_and_judge'),
     'filter masks by area': ('howto/filter',),
-    'fine-tune': ('howto/finetune',),
-    'pytorch': ('howto/load', 'learn/01_first_fit'),
+    'fine-tune': ('howto/finetune', 'learn/02_fine_tune_and_judge'),
+    'pytorch': ('howto/load', 'learn/03_pytorch'),
     'own images': ('howto/own_data', 'howto/annotate', 'learn/07_own_images'),
+    'correct masks cvat': ('howto/annotation_tools', 'learn/08_corrections'),
     'bbox pixel': ('reference/boxes',),
-    'commercial licence': ('howto/licence', 'howto/faq'),
+    'licence research': ('howto/licence', 'howto/faq'),
     's3 not implemented': ('howto/troubleshooting', 'running'),
 }
 LIMIT = 1 << 20  # bytes of a page

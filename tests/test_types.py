@@ -18,6 +18,12 @@ status: str = sa1b.download('l', to='x', accept_license=True)[0].status
 mean: float = sa1b.stats('a').mean('concavity')
 sa1b.preview('a', png='p.png')
 report: dict = sa1b.links('l')
+sa1b.records.write([b'jpeg'], [[]], 'mine')
+for example in sa1b.stream('0', manual_dir='a').take(1):
+    sa1b.rle.area(example['counts'], example['size'])
+batches = sa1b.load('0-1', batch_size=2)
+sa1b.show(batches).pixels.shape
+scores: dict = sa1b.evaluate('a', against='b')
 wrong: int = sa1b.verify('a')[0].state
 sa1b.preview('a', gif='p.gif')
 """
@@ -35,4 +41,10 @@ def test_type_checker_knows_the_public_functions(tmp_path):
     (tmp_path / 'program.py').write_text(_PROGRAM)
     found = _check(tmp_path / 'program.py').stdout.splitlines()
     lines = [line.split(':')[1] for line in found if ': error:' in line]
-    assert lines == ['12', '13'], found
+    assert lines == ['18', '19'], found
+
+
+@pytest.mark.slow
+def test_type_checker_passes_on_the_examples():
+    done = _check(*sorted((building.REPO / 'examples').glob('*.py')))
+    assert done.returncode == 0, done.stdout

@@ -7,6 +7,7 @@ read, so that a page can neither be forgotten nor grow old.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.util
 import inspect
 import io
@@ -27,6 +28,8 @@ NEEDED = {
     '04_jax_grain': ('grain', 'jax'),
     '05_bucket_and_cluster': ('moto', 's3fs'),
 }
+# Public modules that need another package, and are imported by name.
+FRAMEWORKS = ('grain', 'torch')
 # Names of other projects in signatures; their documentation is not at hand offline.
 OTHERS = (
     r'(tf|tensorflow|tfds|tensorflow_datasets|np|numpy|keras|keras_hub|PIL|Image|apache_beam|beam|grain|torch)(\..*)?',
@@ -49,6 +52,10 @@ def public_modules() -> dict[str, types.ModuleType]:
             if inspect.ismodule(value):
                 found[f'{name}.{child}'] = value
                 waiting.append(f'{name}.{child}')
+    for framework in FRAMEWORKS:
+        if importlib.util.find_spec(framework):
+            name = f'{PACKAGE}.{framework}'
+            found[name] = importlib.import_module(name)
     return dict(sorted(found.items()))
 
 
@@ -99,7 +106,11 @@ def _entry(path: str, name: str, value: object, seen: dict[int, str]) -> list[st
     seen[id(value)] = full
     if inspect.isclass(value):
         return [f'.. autoclass:: {full}', '   :members:', '']
-    return [f'.. autofunction:: {full}', '']
+    lines = [f'.. autofunction:: {full}', '']
+    for other, inner in vars(value).items():  # `records.write`
+        if inspect.isfunction(inner) and not other.startswith('_'):
+            lines += _entry(full, other, inner, seen)
+    return lines
 
 
 def _short(value: object) -> str:
@@ -127,7 +138,11 @@ def _help(args: list[str]) -> str:
     return said.getvalue().strip()
 
 
+_written: set[pathlib.Path] = set()
+
+
 def _write_if_changed(path: pathlib.Path, text: str) -> None:
+    _written.add(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
@@ -215,8 +230,12 @@ def _table(rows: list[str]) -> list[str]:
 
 def _make_pages(app) -> None:
     reference = pathlib.Path(app.srcdir) / 'reference'
+    _written.clear()
     _write_python(reference / 'python')
     _write_commands(reference / 'commands')
+    for folder in ('python', 'commands'):
+        for path in set((reference / folder).iterdir()) - _written:
+            path.unlink()  # of a name that is no more
 
 
 class Features(SphinxDirective):

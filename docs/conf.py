@@ -8,6 +8,7 @@ DOCS = pathlib.Path(__file__).parent
 sys.path[:0] = [str(DOCS.parent), str(DOCS / '_site')]
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
+os.environ.setdefault('EPATH_USE_TF', 'false')  # one tutorial reads S3
 # Tutorials and the gallery run in processes of their own: what they import is this checkout.
 os.environ['PYTHONPATH'] = os.pathsep.join([str(DOCS.parent), os.environ.get('PYTHONPATH', '')])
 

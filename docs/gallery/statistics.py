@@ -10,5 +10,5 @@ archives with painted scenes, and show no more than the way.
 import segment_anything_tfds as sa1b
 from segment_anything_tfds.source import resources
 
-found = sa1b.stats(resources.folder('dummy_data'), png='statistics.png', progress=None)
+found = sa1b.stats(resources.folder('dummy_data'), png='statistics.png')
 print(f'mean concavity {found.mean("concavity"):.3f}')

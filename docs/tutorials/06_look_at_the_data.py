@@ -30,11 +30,11 @@ for record in sa1b.records(archives, limit=3):
 # Where masks lie, how large and how concave they are, and their scores. On all of SA-1B the counting
 # runs on Beam, and parts can be merged.
 
-found = sa1b.stats(archives, png='stats.png', progress=None)
+found = sa1b.stats(archives, png='stats.png')
 print(f'{found.mean("concavity"):.3f}')
 
 # %%
 # Are the archives whole? Each is read to its end.
 
 for report in sa1b.verify(archives, expected=0, progress=None):
-    print(report.name, report.state)
+    print(report.archive, report.state)

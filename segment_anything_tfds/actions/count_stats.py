@@ -73,7 +73,7 @@ def stats(
     if against is not None and png is None and html is None:
         raise choosing.ArgumentError('expected --png or --html beside --against; got neither')
     if png is not None or html is not None:
-        importlib.import_module('matplotlib')  # where it is missing, that is said first
+        importlib.import_module('matplotlib')  # fails at once where it is missing
     parts = [_read(path, '--merge') for path in merged]
     if named:
         parts.append(_count(choosing.find(named, archives), filter, out, beam_options))
@@ -136,7 +136,7 @@ def _read(path: choosing.Path, option: str) -> Statistics:
 def _count(
     units: Sequence, filter: str | None, out: choosing.Path | None, beam_options: str
 ) -> Statistics:
-    logging.disable(logging.WARNING)  # Beam warns of what it has not, when it is imported
+    logging.disable(logging.WARNING)  # Beam warns of each optional package that is absent
     from segment_anything_tfds.prepare import runner
     from segment_anything_tfds.report import counting
 

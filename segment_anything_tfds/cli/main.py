@@ -30,7 +30,7 @@ COMMANDS = (
 _RESUMED = ('download', 'annotate')
 _PACKAGE = pathlib.Path(__file__).resolve().parent.parent
 DONE, BAD_DATA, BAD_USAGE, INTERRUPTED = 0, 1, 2, 130
-# Packages that `install_requires` has not, and the extra that has them.
+# Optional packages, and the extra that installs each.
 _EXTRAS = {'cv2': 'export', 'keras_hub': 'training', 'matplotlib': 'report'}
 
 _DESCRIPTION = """\

@@ -49,7 +49,7 @@ def manual_dir(manager: tfds.download.DownloadManager) -> epath.Path | None:
     """TFDS's folder of files that the user brings; `None` where it is absent or empty."""
     try:
         return manager.manual_dir
-    except AssertionError:  # with thirty lines of text
+    except AssertionError:  # TFDS raises it where the folder is absent or empty
         return None
 
 
@@ -84,7 +84,9 @@ def locate(
             if number in at_hand or number in have
         ]
         if len(sources) < len(numbers):
-            pair_stream.locate(folder, links, sorted(set(numbers) - set(have)))  # says what lacks
+            pair_stream.locate(
+                folder, links, sorted(set(numbers) - set(have))
+            )  # raises the error that names them
         return Found(links, tuple(sources), have)
     except ValueError as error:
         if data_sets:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 ARCHIVES = 1000
 IMAGES = 11_185_362
-PAIRS_AN_ARCHIVE = 11_186  # of every archive that somebody counted
+PAIRS_AN_ARCHIVE = 11_186  # in every archive whose pairs were counted
 DOWNLOAD_BYTES = int(10.28 * 2**40)
 DATASET_BYTES = int(10.59 * 2**40)  # as TFDS writes it
 

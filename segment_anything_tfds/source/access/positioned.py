@@ -37,7 +37,7 @@ class PositionalFile:
         return data
 
     def _read(self, offset: int, size: int) -> bytes:
-        if hasattr(os, 'pread'):  # which leaves the place alone that processes have in common
+        if hasattr(os, 'pread'):  # reads without moving the offset that forked processes share
             return os.pread(self._file.fileno(), size, offset)
         with self._lock:
             self._file.seek(offset)

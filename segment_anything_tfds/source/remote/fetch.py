@@ -149,7 +149,9 @@ class Transfer:
         #   416, or a 200 that ends at 700 again    the object has 700 bytes
         #   206 without a byte                      the server has bytes from 700 on: it was cut
         again, self._closed_at = self._closed_at == self.position, self.position
-        more = again and not chunked and self._response.status_code == 206  # else it were a 416
+        more = (
+            again and not chunked and self._response.status_code == 206
+        )  # at the end it would be a 416
         self._disconnect()
         if more or self.remote.size is not None:
             return answers.cut()
@@ -197,7 +199,7 @@ class Transfer:
 
     def _is_at_end(self) -> bool:
         size = answers.describe(self._response)[0].size
-        if size is None:  # said nowhere, so what was read before has to speak for it
+        if size is None:  # not in the answer: compare with where the last body ended
             return self._closed_at == self.position
         return self.remote.size in (None, size) and size == self.position
 

@@ -32,7 +32,7 @@ def ask(wanted: Sequence[links_file.Link], *, progress: meter.Show = True) -> di
     from segment_anything_tfds.source.remote import answers, patience, requesting
 
     hasty = patience.Patience(attempts=2, connect_timeout=5.0, read_timeout=10.0)
-    session = requests.Session()  # so that a thousand questions need no thousand connections
+    session = requests.Session()  # keeps connections open between requests
     for scheme in ('http://', 'https://'):
         session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_CONNECTIONS))
     unreachable = 0  # in a row

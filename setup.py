@@ -60,6 +60,8 @@ EXTRAS['bench'] = [
     *EXTRAS['training'],
     *EXTRAS['report'],
     'datasets',
+    'jax',
+    'opencv-python-headless>=4.9',
     'rlemasklib',
     'torch>=2.4',
     'webdataset',

@@ -19,37 +19,39 @@ import subprocess
 import sys
 import tempfile
 
+import _report
 import numpy as np
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / 'tests'), str(HERE.parent / 'dummy_data')]
 TARGETS = {
-    'memory': ('<=', 0.3),
-    'rest': ('>=', 4.0),
-    'image tiny': ('>=', 2.0),
-    'image vit_b': ('>=', 1.0),
+    'memory': '<= 0.3',
+    'rest': '>= 4',
+    'image tiny': '>= 2',
+    'image vit_b': '>= 1',
 }
 
 
-def main(argv: list[str] | None = None) -> list[dict]:
+def main(argv: list[str] | None = None) -> int:
     args = _parse(argv)
     if args.side:
         _ours(json.loads(args.side))
-        return []
-    rows = []
+        return 0
+    packages = ('keras', 'keras-hub', 'tensorflow', 'torch')
+    report = _report.Report(packages, note=args.note, file=args.json)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         _run([sys.executable, __file__, '--side', json.dumps(_spec(args, folder, 'make', None))])
         for settings in args.settings:
+            title = f'{args.model}, {settings}, {args.size[0]} x {args.size[1]}'
             spec = _spec(args, folder, 'measure', settings)
-            sides = {'ours': _run([sys.executable, __file__, '--side', json.dumps(spec)])}
+            ours = _run([sys.executable, __file__, '--side', json.dumps(spec)])
+            _add(report, f'{title}, ours', ours)
             if (theirs := _meta(spec)) is not None:
-                sides['meta'] = theirs
-            rows.append({'model': args.model, 'settings': settings, 'size': args.size, **sides})
-            _print(rows[-1])
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2) + '\n')
-    return rows
+                _add(report, f"{title}, Meta's", theirs)
+                _compare(report, title, args.model, ours, theirs)
+    report.write()
+    return 0
 
 
 def _parse(argv):
@@ -60,7 +62,7 @@ def _parse(argv):
     parser.add_argument('--points_per_side', type=int, help='fewer points than the settings have')
     parser.add_argument('--threads', type=int, default=os.cpu_count())
     parser.add_argument('--repeat', type=int, default=1)
-    parser.add_argument('--json', type=pathlib.Path)
+    _report.add_arguments(parser)
     parser.add_argument('--side', help=argparse.SUPPRESS)
     return parser.parse_args(argv)
 
@@ -192,28 +194,20 @@ def _let_masks_pass(model) -> None:
             tensor.write(100 * tensor.read())
 
 
-def _print(row: dict) -> None:
-    print(f'{row["model"]}, {row["settings"]}, {row["size"][0]} x {row["size"][1]}')
-    for side in ('ours', 'meta'):
-        if side in row:
-            found = row[side]
-            wall = ', '.join(f'{name} {value:.2f}' for name, value in found['wall'].items())
-            memory = found['peak_bytes'] / 2**20
-            print(f'  {side}: {found["records"]} records, peak {memory:.0f} MiB, seconds: {wall}')
-    if 'meta' not in row:
-        return
-    ours, meta = row['ours'], row['meta']
-    ratios = {
-        'memory': ours['peak_bytes'] / meta['peak_bytes'],
-        'rest': meta['wall']['rest'] / ours['wall']['rest'],
-        f'image {row["model"]}': meta['wall']['all'] / ours['wall']['all'],
-    }
-    row['ratios'] = ratios
-    for name, ratio in ratios.items():
-        sign, target = TARGETS[name]
-        met = ratio <= target if sign == '<=' else ratio >= target
-        print(f'  {name}: {ratio:.2f} (target {sign} {target}: {"met" if met else "missed"})')
+def _add(report: _report.Report, title: str, found: dict) -> None:
+    for stage, wall in found['wall'].items():
+        report.time(f'{title}: {stage}', _report.Cost(wall, found['cpu'][stage]))
+    report.value(f'{title}: peak memory beyond the model, MiB', found['peak_bytes'] / 2**20)
+    report.value(f'{title}: records', found['records'])
+
+
+def _compare(report: _report.Report, title: str, model: str, ours: dict, theirs: dict) -> None:
+    memory = ours['peak_bytes'] / theirs['peak_bytes']
+    report.value(f"{title}: memory, ours / Meta's", memory, TARGETS['memory'])
+    for stage, target in (('rest', 'rest'), ('all', f'image {model}')):
+        costs = [_report.Cost(side['wall'][stage], side['cpu'][stage]) for side in (theirs, ours)]
+        report.ratio(f"{title}: {stage}, Meta's / ours", *costs, TARGETS[target])
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

@@ -22,6 +22,7 @@ import numpy as np
 REPO = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO / 'tests'), str(REPO / 'benchmarks')]
 
+import _report  # noqa: E402
 import predict  # noqa: E402
 
 TARGET = 3.0
@@ -85,11 +86,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--images', type=int, default=2)
     parser.add_argument('--masks', type=int, default=32, help='masks an image')
     parser.add_argument('--threads', type=int, default=os.cpu_count() or 1)
-    parser.add_argument('--json', type=pathlib.Path, help='write the rows here')
+    _report.add_arguments(parser)
     args = parser.parse_args(argv)
     from test_evaluate_sizes import LOOP
 
-    rows = []
+    packages = ('tensorflow', 'keras', 'keras-hub', 'jax', 'torch')
+    report = _report.Report(packages, note=args.note, file=args.json)
+    costs = {}
     with tempfile.TemporaryDirectory() as folder:
         weights, data, loop = (os.path.join(folder, name) for name in ('a.pth', 'b.npz', 'c.py'))
         pathlib.Path(loop).write_text(LOOP)
@@ -107,18 +110,16 @@ def main(argv: list[str] | None = None) -> int:
                 check=True,
             )
             masks, wall, cpu, iou = json.loads(done.stdout.splitlines()[-1])
-            row = {'side': side, 'masks': masks, 'wall_s': wall, 'cpu_s': cpu, 'iou_5_clicks': iou}
-            rows.append(row)
-            print(
-                f'{side:11} {masks / wall:7.2f} masks/s {cpu / masks:7.3f} CPU s/mask, '
-                f'mean IoU after 5 clicks {iou:.4f}'
-            )
-    if rows[-1]['side'] == "Meta's":
-        speeds = {row['side']: row['masks'] / row['wall_s'] for row in rows}
-        meta = speeds.pop("Meta's")
-        print(f'{max(speeds.values()) / meta:.2f} x the plain loop (target: {TARGET} x)')
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2))
+            cost = _report.Cost(1000 * wall / masks, 1000 * cpu / masks)
+            costs[side] = report.time(f'{args.size}, {side}: a mask', cost, 'ms')
+            report.value(f'{args.size}, {side}: mean IoU after 5 clicks', iou)
+    theirs = costs.pop("Meta's", None)
+    if theirs is not None and costs:
+        fastest = min(costs.values(), key=lambda cost: cost.wall)
+        report.ratio(
+            "plain loop of Meta's / the fastest backend", theirs, fastest, f'>= {TARGET:g}'
+        )
+    report.write()
     return 0
 
 

@@ -9,21 +9,20 @@ SA-1B's, 100 masks an image. The two sides are read in turn, several times over;
 from __future__ import annotations
 
 import argparse
-import json
+import collections
 import pathlib
-import statistics
 import sys
 import tempfile
-import time
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO), str(REPO / 'tests'), str(REPO / 'benchmarks')]
 
+import _report  # noqa: E402
 import archives as shapes  # noqa: E402
 
 
-def read(folder: pathlib.Path, images_only: bool) -> tuple[float, float]:
-    """Wall and CPU seconds of a pass."""
+def read(folder: pathlib.Path, images_only: bool) -> _report.Cost:
+    """What a pass takes."""
     import tensorflow_datasets as tfds
 
     import segment_anything_tfds as sa1b
@@ -36,19 +35,16 @@ def read(folder: pathlib.Path, images_only: bool) -> tuple[float, float]:
         decoders=decoders,
         images_only=images_only,
     )
-    started, cpu = time.perf_counter(), time.process_time()
-    for _ in dataset:
-        pass
-    return time.perf_counter() - started, time.process_time() - cpu
+    return _report.seconds(lambda: collections.deque(dataset, maxlen=0))
 
 
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument('--images', type=int, default=200)
     parser.add_argument('--rounds', type=int, default=5)
-    parser.add_argument('--json', type=pathlib.Path, help='write the rows here')
+    _report.add_arguments(parser)
     args = parser.parse_args(argv)
-    rows = []
+    report = _report.Report(['tensorflow', 'tensorflow-datasets'], note=args.note, file=args.json)
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
         shapes.make_archives(folder / 'archives', 1, args.images)
@@ -57,16 +53,14 @@ def main(argv: list[str] | None = None) -> int:
         for _ in range(args.rounds):
             for side, seen in times.items():
                 seen.append(read(folder, side))
+    costs = {}
     for side, seen in times.items():
-        wall, cpu = (statistics.median(column) for column in zip(*seen, strict=True))
+        cost = _report.median(seen)
+        cost = _report.Cost(1000 * cost.wall / args.images, 1000 * cost.cpu / args.images)
         label = 'images alone' if side else 'whole examples'
-        rows.append({'side': label, 'images_per_s': args.images / wall, 'cpu_s': cpu})
-        print(
-            f'{label:15} {args.images / wall:8.0f} images/s {1000 * cpu / args.images:7.2f} ms CPU'
-        )
-    print(f'{rows[1]["images_per_s"] / rows[0]["images_per_s"]:.2f} x the rate of whole examples')
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2))
+        costs[side] = report.time(f'{label}: an image', cost, 'ms')
+    report.ratio('whole examples / images alone', costs[False], costs[True])
+    report.write()
     return 0
 
 

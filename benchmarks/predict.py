@@ -19,6 +19,9 @@ import subprocess
 import sys
 import tempfile
 
+sys.path.append(str(pathlib.Path(__file__).resolve().parent))
+import _report
+
 REPO = pathlib.Path(__file__).resolve().parent.parent
 TARGETS = {'set_image': 1.0, 'second click': 1.0}  # times Meta's speed, on the fastest backend
 SIZES = {
@@ -130,25 +133,23 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--rounds', type=int, default=5, help='measured images a process')
     parser.add_argument('--repeats', type=int, default=2, help='processes a side, in turn')
     parser.add_argument('--threads', type=int, default=os.cpu_count() or 1)
-    parser.add_argument('--json', type=pathlib.Path, help='write the rows here')
+    _report.add_arguments(parser)
     args = parser.parse_args(argv)
+    packages = ('tensorflow', 'keras', 'keras-hub', 'jax', 'torch')
+    report = _report.Report(packages, note=args.note, file=args.json)
     rows = measure(args.size, args.rounds, args.repeats, args.threads)
-    meta = {row['step']: row['wall_s'] for row in rows if row['side'] == "Meta's"}
+    walls: dict[str, dict[str, float]] = {}
     for row in rows:
-        against = meta.get(row['step'])
-        row['times_metas_speed'] = against and against / row['wall_s']
-        ratio = f'{row["times_metas_speed"]:.2f} x' if against else ''
-        print(
-            f'{row["size"]:6} {row["step"]:13} {row["side"]:11} '
-            f'{1000 * row["wall_s"]:9.1f} ms {1000 * row["cpu_s"]:9.1f} ms CPU {ratio:>9}'
-        )
-    if args.json:
-        args.json.write_text(json.dumps(rows, indent=2))
-    for step, target in TARGETS.items() if meta else ():
-        best = max(
-            r['times_metas_speed'] for r in rows if r['step'] == step and r['side'] != "Meta's"
-        )
-        print(f"{step}: {best:.2f} x Meta's speed on the fastest backend (target: {target} x)")
+        cost = _report.Cost(1000 * row['wall_s'], 1000 * row['cpu_s'])
+        report.time(f'{row["size"]}, {row["side"]}: {row["step"]}', cost, 'ms')
+        walls.setdefault(row['step'], {})[row['side']] = row['wall_s']
+    for step, sides_of_step in walls.items():
+        theirs = sides_of_step.pop("Meta's", None)
+        if theirs is not None and sides_of_step:
+            ratio = theirs / min(sides_of_step.values())
+            target = f'>= {TARGETS[step]:g}' if step in TARGETS else None
+            report.value(f"{step}: Meta's / the fastest backend, wall", ratio, target)
+    report.write()
     return 0
 
 

@@ -17,7 +17,6 @@ import multiprocessing
 import os
 import pathlib
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ REPO = pathlib.Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(REPO), str(REPO / 'tests'), str(REPO / 'benchmarks')]
 os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '3')
 
+import _report  # noqa: E402
 import archives as shapes  # noqa: E402
 import fault_server  # noqa: E402
 
@@ -77,7 +77,7 @@ def batches(dataset):
 
 
 def rates(folder: pathlib.Path, rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """(images a second, CPU milliseconds an image) by name, one pair a round.
+    """Milliseconds an image by name, wall and CPU; one pair a round.
 
     From archives whole passes are timed: their first pairs become whole late, and the last early.
     """
@@ -94,24 +94,23 @@ def rates(folder: pathlib.Path, rounds: int) -> dict[str, list[tuple[float, floa
             start, cpu = time.perf_counter(), time.process_time()
             done = size * sum(1 for _ in dataset)
             wall, cpu = time.perf_counter() - start, time.process_time() - cpu
-            found[name].append((done / wall, 1000 * cpu / done))
+            found[name].append((1000 * wall / done, 1000 * cpu / done))
             time.sleep(1)
     return found
 
 
-def first(folder: pathlib.Path, manual: str) -> dict[str, float]:
+def first(folder: pathlib.Path, manual: str) -> dict[str, _report.Cost]:
     """Seconds after the imports until the first example and the first batch."""
     import segment_anything_tfds  # noqa: F401
     from segment_anything_tfds import training
     from segment_anything_tfds.streaming import stream_api  # noqa: F401
 
     training.recipes.get('sam')
-    start = time.perf_counter()
-    next(iter(streamed(folder, manual)))
-    example = time.perf_counter() - start
-    start = time.perf_counter()
-    next(iter(batches(streamed(folder, manual, decoders=undecoded()))))
-    return {'example': example, 'batch': time.perf_counter() - start}
+    example = _report.seconds(lambda: next(iter(streamed(folder, manual))))
+    batch = _report.seconds(
+        lambda: next(iter(batches(streamed(folder, manual, decoders=undecoded()))))
+    )
+    return {'example': example, 'batch': batch}
 
 
 def memory(folder: pathlib.Path, count: int) -> dict[str, float]:
@@ -128,8 +127,8 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def web_dataset(paths: list[str], count: int) -> dict[str, float]:
-    """Samples a second of WebDataset, and how many of them have an image and its record."""
+def web_dataset(paths: list[str], count: int) -> dict:
+    """Milliseconds a sample of WebDataset, and how many of them have an image and its record."""
     import webdataset
 
     # Each sample is what lies side by side under one name.
@@ -137,7 +136,7 @@ def web_dataset(paths: list[str], count: int) -> dict[str, float]:
     return count_pairs(dataset, count, lambda sample: {'jpg', 'json'} <= sample.keys())
 
 
-def hugging_face(paths: list[str], count: int) -> dict[str, float]:
+def hugging_face(paths: list[str], count: int) -> dict:
     """The same of `datasets`, streaming."""
     import datasets
 
@@ -151,13 +150,15 @@ def hugging_face(paths: list[str], count: int) -> dict[str, float]:
     )
 
 
-def count_pairs(rows, count: int, is_pair) -> dict[str, float]:
-    start, found, pairs = time.perf_counter(), 0, 0
+def count_pairs(rows, count: int, is_pair) -> dict:
+    start, cpu, found, pairs = time.perf_counter(), time.process_time(), 0, 0
     for row in rows:
         found, pairs = found + 1, pairs + bool(is_pair(row))
         if found == count:
             break
-    return {'rate': found / (time.perf_counter() - start), 'pairs': pairs / max(1, found)}
+    wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+    cost = [1000 * wall / max(1, found), 1000 * cpu / max(1, found)]
+    return {'cost': cost, 'pairs': pairs / max(1, found)}
 
 
 def serve(folder: pathlib.Path, ready, done) -> None:
@@ -197,38 +198,31 @@ def run_child(folder: pathlib.Path, what: str, *rest: str) -> dict:
     return {'webdataset': web_dataset, 'datasets': hugging_face}[what](paths, int(rest[0]))
 
 
-def measure(folder: pathlib.Path, args: argparse.Namespace) -> list[dict]:
+def measure(folder: pathlib.Path, args: argparse.Namespace, report: _report.Report) -> None:
     """All rows of the table."""
     if not (folder / 'data').exists():
         child(folder, 'build')
-    found = child(folder, 'rates', args.rounds)
-    rows = []
-    for name, pairs in found.items():
-        rate, cpu = (statistics.median(values) for values in zip(*pairs, strict=True))
-        target = 350 if name == 'stream, undecoded' else None
-        rows.append(row(f'{name}, images/s', rate, target))
-        rows.append(row(f'{name}, CPU ms/image', cpu))
-    for what, target in (('undecoded', None), ('training input', 0.75)):
-        pairs = zip(found[f'stream, {what}'], found[f'prepared, {what}'], strict=True)
-        ratio = statistics.median(ours / theirs for (ours, _), (theirs, _) in pairs)
-        rows.append(row(f'stream / prepared, {what}', ratio, target))
+    costs = {}
+    for name, pairs in child(folder, 'rates', args.rounds).items():
+        cost = _report.median(_report.Cost(*pair) for pair in pairs)
+        costs[name] = report.time(f'{name}: an image', cost, 'ms')
+    report.value(
+        'stream, undecoded: images a second', 1000 / costs['stream, undecoded'].wall, '>= 350'
+    )
+    for what, most in (('undecoded', None), ('training input', f'<= {1 / 0.75:.3f}')):
+        over, under = costs[f'stream, {what}'], costs[f'prepared, {what}']
+        report.ratio(f'stream / prepared, time of {what}', over, under, most)
     for manual in ('manual', 'links'):
-        for name, seconds in child(folder, 'first', manual).items():
-            target = {'example': 1.0, 'batch': 3.0}[name]
-            rows.append(row(f'first {name} from {manual}, s', seconds, target, most=True))
+        for name, pair in child(folder, 'first', manual).items():
+            cost = report.time(f'first {name} from {manual}', _report.Cost(*pair))
+            most = {'example': 1, 'batch': 3}[name]
+            report.value(f'first {name} from {manual}: seconds', cost.wall, f'<= {most}')
     for name, value in child(folder, 'memory', args.memory_images).items():
-        target = 1.0 if name == 'stream' else None
-        rows.append(row(f'peak memory, {name}, GB', value, target, most=True))
+        report.value(f'peak memory, {name}, GB', value, '<= 1.0' if name == 'stream' else None)
     for package in ('webdataset', 'datasets'):
-        for name, value in child(folder, package, args.samples).items():
-            unit = 'samples/s' if name == 'rate' else 'part with image and record'
-            rows.append(row(f'{package}, {unit}', value))
-    return rows
-
-
-def row(name: str, value: float, target: float | None = None, *, most: bool = False) -> dict:
-    ok = None if target is None else (value <= target if most else value >= target)
-    return {'name': name, 'value': round(value, 3), 'target': target, 'ok': ok}
+        if found := child(folder, package, args.samples):
+            report.time(f'{package}: a sample', _report.Cost(*found['cost']), 'ms')
+            report.value(f'{package}: share of samples with image and record', found['pairs'])
 
 
 def main() -> None:
@@ -238,12 +232,14 @@ def main() -> None:
     parser.add_argument('--rounds', type=int, default=3)
     parser.add_argument('--samples', type=int, default=800, help='of the other readers')
     parser.add_argument('--memory-images', type=int, default=1 << 40, help='all, by default')
-    parser.add_argument('--json', type=pathlib.Path, help='file for the figures')
+    _report.add_arguments(parser)
     parser.add_argument('--child', nargs='+', help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
         print(json.dumps(run_child(args.folder, *args.child)))
         return
+    packages = ('tensorflow', 'tensorflow-datasets', 'keras', 'webdataset', 'datasets')
+    report = _report.Report(packages, note=args.note, file=args.json)
     with tempfile.TemporaryDirectory() as temporary:
         folder = (args.folder or pathlib.Path(temporary)).absolute()
         if not (folder / 'manual').exists():
@@ -254,15 +250,11 @@ def main() -> None:
         server.start()
         try:
             ready.wait(120)
-            rows = measure(folder, args)
+            measure(folder, args, report)
         finally:
             done.set()
             server.join()
-    for one in rows:
-        target = '' if one['target'] is None else f'target {one["target"]}: {one["ok"]}'
-        print(f'{one["name"]:46} {one["value"]:10.3f} {target}')
-    if args.json:
-        args.json.write_text(json.dumps({'rows': rows}))
+    report.write()
 
 
 if __name__ == '__main__':

@@ -108,7 +108,7 @@ def section(name: str) -> str:
     times = {row['name']: row for row in report['rows'] if 'wall' in row}
     by_side = _by_side(times)
     if by_side:
-        lines += _grid(['', *SIDES], by_side) + ['']
+        lines += _grid(['wall, CPU, cores', *SIDES], by_side) + ['']
     single = [row for row in times.values() if not _side(row['name'])[1]]
     if single:
         cells = [[row['name'], *_time(row), f'{row["cores"]:.1f}'] for row in single]

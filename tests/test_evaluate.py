@@ -300,6 +300,7 @@ def test_other_split_is_refused(prepared, capsys):
     assert '--split: expected one of train; got test' in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_command_draws_two_models(prepared, tmp_path, capsys):
     pytest.importorskip('matplotlib')
     models = [tmp_path / f'{name}.keras' for name in ('ours', 'other')]

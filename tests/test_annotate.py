@@ -17,7 +17,7 @@ if not hasattr(training, 'tiny_sam'):
 
 # The shipped model is small: its predicted IoU and its edges are those of a small model.
 THRESHOLDS = {'pred_iou_thresh': 0.6, 'stability_score_thresh': 0.8}
-FEW = [(0, 'default'), (1, 'layers 1 and 2'), (2, 'clean crops'), (3, 'strict')]
+FEW = [(0, 'default'), (1, 'layers 1 and 2'), (2, 'clean crops'), (3, 'strict NMS')]
 ALL = [(number, name) for name in cases.SETTINGS for number in range(len(cases.SIZES))]
 LEAST = 20  # masks an image, on average, or a comparison says nothing
 
@@ -137,6 +137,21 @@ def test_refined_masks_are_closer_to_the_truth_or_as_close(model):
     once, twice = (_generate(model, image, use_m2m=refine) for refine in (False, True))
     assert twice and once != twice
     assert twice[0].keys() == once[0].keys()
+
+
+def test_half_precision_changes_little(model):
+    quick = annotate.with_precision(model, 'mixed_bfloat16')
+    assert annotate.with_precision(model, 'float32') is model
+    image = cases.scene(4)
+    exact, rounded = (_generate(m, image, points_per_side=8) for m in (model, quick))
+    assert exact and exact != rounded
+    overlaps = [max(cases.mask_iou(a, b) for b in rounded) for a in exact]
+    assert np.mean(overlaps) >= 0.9
+
+
+def test_wrong_precision(model):
+    with pytest.raises(ValueError, match=r"`precision` to be one of .*got 'half'"):
+        annotate.with_precision(model, 'half')
 
 
 def test_one_mask_a_point(model):

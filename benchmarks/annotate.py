@@ -67,6 +67,7 @@ def _parse(argv):
         default=[0.7, 0.85],
         help='predicted IoU and stability for the tiny model (default: %(default)s)',
     )
+    parser.add_argument('--weights', type=pathlib.Path, help="Meta's .pth, in place of the model's")
     parser.add_argument('--threads', type=int, default=os.cpu_count())
     parser.add_argument('--repeat', type=int, default=1)
     _report.add_arguments(parser)
@@ -93,7 +94,7 @@ def _spec(args, folder: pathlib.Path, what: str, settings: str | None) -> dict:
     return {
         'do': what,
         'model': args.model,
-        'weights': str(folder / 'weights.pth'),
+        'weights': str(args.weights or folder / 'weights.pth'),
         'image': str(folder / 'image.npy'),
         'size': args.size,
         'settings': changes,
@@ -128,7 +129,8 @@ def _ours(spec: dict) -> None:
     from segment_anything_tfds import annotate, training
 
     if spec['do'] == 'make':
-        training.checkpoints.save(_make_model(spec['model']), spec['weights'])
+        if not pathlib.Path(spec['weights']).exists():
+            training.checkpoints.save(_make_model(spec['model']), spec['weights'])
         np.save(spec['image'], _make_image(spec['size']))
         print(json.dumps({}))
         return

@@ -46,6 +46,11 @@ SETTINGS: dict[str, dict] = {
         'crop_nms_thresh': 0.5,
     },
 }
+# Cheap ones, for every run of the tests.
+FEW = {
+    'few': {'points_per_side': 8},
+    'few clean crops': {**SETTINGS['clean crops'], 'points_per_side': 8},
+}
 
 
 def scene(number: int) -> np.ndarray:
@@ -109,7 +114,7 @@ def run_meta(meta, weights: pathlib.Path, cases, thresholds: dict, timeout=600) 
 
 def changes(name: str, thresholds: dict) -> dict:
     """The settings of a name: those of Meta's generator with these changes."""
-    return {**BASE, **thresholds, **SETTINGS[name]}
+    return {**BASE, **thresholds, **{**SETTINGS, **FEW}[name]}
 
 
 @dataclasses.dataclass

@@ -134,14 +134,15 @@ def _generate(model, image, **changes):
 def test_masks_of_nearly_everything_and_specks_are_dropped(little):
     image = cases.scene(4)
     areas = sorted(record['area'] for record in _generate(little, image))
-    share = areas[len(areas) // 2] / (image.shape[0] * image.shape[1])
+    middle = areas[len(areas) // 2]
+    share = middle / (image.shape[0] * image.shape[1])
     chosen = _generate(little, image, max_mask_coverage=share)
-    assert sorted(r['area'] for r in chosen) == [a for a in areas if a < areas[len(areas) // 2]]
-    regions = {'min_mask_region_area': 2000}
+    assert sorted(record['area'] for record in chosen) == [a for a in areas if a < middle]
+    regions = {'min_mask_region_area': middle}
     kept = _generate(little, image, **regions)
     dropped = _generate(little, image, **regions, drop_small_masks=True)
     assert 0 < len(dropped) < len(kept)
-    assert min(record['area'] for record in dropped) >= 2000
+    assert min(record['area'] for record in dropped) >= middle
 
 
 def test_refined_masks(little):
@@ -233,9 +234,10 @@ def test_no_masks_in_any_crop(little):
     assert _generate(little, cases.scene(4), **nothing) == []
 
 
-@pytest.mark.parametrize('value', ['nan', 'inf'])
-@pytest.mark.parametrize('part', ['iou_prediction_head', 'output_upscaling'])
-def test_a_model_that_gives_no_numbers(value, part):
+@pytest.mark.parametrize(
+    'part, value', [('iou_prediction_head', 'nan'), ('output_upscaling', 'inf')]
+)
+def test_a_model_that_gives_no_numbers(part, value):
     broken = training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1))
     variable = getattr(broken.mask_decoder, part).weights[-1]
     variable.assign(np.full(variable.shape, float(value)))

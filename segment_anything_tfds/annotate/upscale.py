@@ -11,7 +11,7 @@ of that matrix mixes at most three neighbours:
     =>  crop row i = (.7 * .9 + .3 * .6) small row 1 + (.7 * .1 + .3 * .4) small row 2
                    = .81 small row 1 + .19 small row 2   (and 0 of small row 3)
 
-Weights are not negative and sum to 1, which `level_sets` stands on.
+Weights are not negative and sum to 1. `level_sets` mixes columns so; rows it takes in two steps.
 """
 
 from __future__ import annotations

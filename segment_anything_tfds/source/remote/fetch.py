@@ -7,6 +7,7 @@ holds one, not even in the chain of exceptions, and what `urllib3` logs is redac
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 import requests
@@ -87,6 +88,10 @@ class Transfer:
     def stop(self):
         """Makes a `read` in another thread end soon, with an error."""
         self._stop.set()
+        response = self._response
+        if response is not None and hasattr(response.raw, 'shutdown'):  # urllib3 2.3
+            with contextlib.suppress(OSError, ValueError):
+                response.raw.shutdown()  # else it would wait for a dead line to its time limit
 
     def close(self):
         """Ends the connection."""

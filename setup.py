@@ -16,7 +16,6 @@ EXTRAS = {
     'dask': ['apache-beam[dask]'],
     'training': ['keras>=3.7', 'keras-hub>=0.19', 'safetensors>=0.4.3'],
     'index': ['indexed_gzip>=1.8.7'],
-    'onnx': ['tf2onnx>=1.17'],  # the first that numpy 2 was seen to work with
     'report': ['matplotlib>=3.8.2'],
     'export': ['opencv-python-headless>=4.9'],
     'docs': [
@@ -35,7 +34,6 @@ EXTRAS['test'] = [
     *EXTRAS['dask'],
     *EXTRAS['training'],
     *EXTRAS['index'],
-    *EXTRAS['onnx'],
     *EXTRAS['report'],
     *EXTRAS['export'],
     'apache-beam[gcp]; python_version >= "3.11"',  # pip searches very long on 3.10
@@ -45,7 +43,6 @@ EXTRAS['test'] = [
     'moto[server]',
     'mypy',
     'nbclient',
-    'onnxruntime',
     'opencv-python-headless',  # connected parts of masks are compared with it
     'playwright',
     'psutil',
@@ -125,7 +122,18 @@ setuptools.setup(
     ],
     package_dir={f'{PACKAGE}.{folder}': folder for folder in DATA_FOLDERS},
     package_data={
-        '': ['*.md', '*.bib', '*.txt', '*.tsv', '*.html', '*.js', '*.tar', '*.md5', 'py.typed']
+        '': [
+            '*.md',
+            '*.bib',
+            '*.txt',
+            '*.tsv',
+            '*.html',
+            '*.js',
+            '*.tar',
+            '*.md5',
+            '*.npz',
+            'py.typed',
+        ]
     },
     install_requires=[
         'apache-beam>=2.69',  # the first that takes protobuf 6.31

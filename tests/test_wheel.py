@@ -121,6 +121,7 @@ def test_wheel_holds_what_a_build_needs(wheel):
         assert f'segment_anything_tfds/{name}' in names
     assert 'segment_anything_tfds/dummy_data/sa_000000.tar' in names
     assert 'segment_anything_tfds/checksums/published.tsv' in names
+    assert 'segment_anything_tfds/training/tiny/tiny_sam.npz' in names
     assert not [name for name in names if name.startswith(('tests/', 'benchmarks/', 'examples/'))]
 
 

@@ -28,13 +28,13 @@ _LAZY = {
     'corrections': 'corrections',
     'datasets': 'data.datasets',
     'evaluate': 'evaluation',
-    'export_onnx': 'prediction.onnx_export:export_onnx',
     'load_model': 'prediction.named_models:load_model',
     'losses': 'losses',
     'metrics': 'metrics',
     'model': 'sam.promptable',
     'recipes': 'data.recipes',
     'small_sam': 'sam.small_sam:small_sam',
+    'tiny_sam': 'tiny.tiny_sam:tiny_sam',
 }
 
 __all__ = sorted(_LAZY)

@@ -1,0 +1,1 @@
+"""A small SAM with its weights."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import pathlib
 import statistics
 import tempfile
+
+import numpy as np
 
 from segment_anything_tfds.cli import quiet, terminal
 from segment_anything_tfds.source import resources
@@ -15,8 +18,12 @@ build the data that comes with the package, decode its masks, draw a picture
 
 Builds three small archives for real, as a full build does: read, checked, written as TFDS shards.
 Then loads them with `tfds.load`, decodes the masks inside the input pipeline, prints what it found
-and draws the masks over one image.
+and draws the masks over one image. With KerasHub installed, it also gives clicks and boxes to the
+small SAM that comes with the package, and draws what it makes of them beside the truth.
 """
+OBJECTS = (0.003, 0.1)  # smallest and largest part of the image that a shown object covers
+MOST_OBJECTS = 10
+CELL = 480
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=pathlib.Path,
         default=pathlib.Path('sa1b_demo.png'),
         metavar='FILE',
-        help='where to write the picture (default: %(default)s)',
+        help='where to write the picture (default: %(default)s); the '
+        'picture of the model has _model added to its name',
     )
     parser.add_argument(
         '--data_dir',
@@ -50,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         print(terminal.table(header, rows))
     _draw(best, args.out)
     terminal.say(f'The masks of {best["file_name"]}, drawn: {args.out}')
+    _try_model(best, args.out.with_name(f'{args.out.stem}_model{args.out.suffix}'))
     return 0
 
 
@@ -104,3 +113,80 @@ def _draw(example: dict, path: pathlib.Path) -> None:
 
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(draw.overlay(example['image'], example['masks'])).save(path)
+
+
+def _try_model(example: dict, path: pathlib.Path) -> None:
+    """Draws clicks and boxes, the true masks, and those of `training.tiny_sam`."""
+    if importlib.util.find_spec('keras_hub') is None:
+        terminal.say(
+            "For what a small SAM makes of clicks and boxes: pip install '.[training]' "
+            'in the checkout, or segment-anything-tfds[training].'
+        )
+        return
+    from PIL import Image
+
+    from segment_anything_tfds import training
+    from segment_anything_tfds.report import draw
+
+    image, objects = example['image'], _objects(example['masks'])
+    predictor = training.Predictor(training.tiny_sam())
+    predictor.set_image(image)
+    clicks, boxes = _prompts(objects)
+    by_click = _best(
+        predictor, point_coords=clicks[:, None], point_labels=np.ones((len(clicks), 1))
+    )
+    by_box = _best(predictor, box=boxes, multimask_output=False)
+    nothing = np.zeros((0, *image.shape[:2]), np.uint8)
+    pictures = [
+        draw.overlay(image, nothing, points=clicks),
+        draw.overlay(image, by_click),
+        draw.overlay(image, objects),
+        draw.overlay(image, nothing, boxes=boxes),
+        draw.overlay(image, by_box),
+        draw.overlay(image, objects),
+    ]
+    scores = [_mean_iou(found, objects) for found in (by_click, by_box)]
+    captions = ['clicks', f'tiny_sam: mean IoU {scores[0]:.2f}', 'truth']
+    captions += ['boxes', f'tiny_sam: mean IoU {scores[1]:.2f}', 'truth']
+    sheet = draw.contact_sheet(pictures, captions, columns=3, cell=CELL)
+    Image.fromarray(sheet).save(path)
+    terminal.say(
+        f'What the small SAM makes of a click ({scores[0]:.2f} IoU) and a box ({scores[1]:.2f}) on '
+        f'{len(objects)} objects that it was not trained on: {path}'
+    )
+
+
+def _objects(masks: np.ndarray) -> np.ndarray:
+    """Masks of some objects, bool [N, H, W], the largest first, none over another."""
+    free = np.ones(masks.shape[1:], bool)
+    shares = masks.mean(axis=(1, 2))
+    chosen = []
+    for index in np.argsort(-shares, kind='stable'):
+        mask = masks[index].astype(bool)
+        if OBJECTS[0] <= shares[index] <= OBJECTS[1] and free[mask].all():
+            chosen.append(mask)
+            free &= ~mask
+    return np.stack(chosen[:MOST_OBJECTS])
+
+
+def _prompts(objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A click in the middle of each object [N, 2], x and y, and its box [N, 4], x0, y0, x1, y1."""
+    from segment_anything_tfds.training.scoring import fullsize, next_click
+
+    windows = [fullsize.cut(mask) for mask in objects]
+    clicks = [next_click.center(window) for window in windows]
+    return (
+        np.array([[click.x, click.y] for click in clicks]),
+        np.array([window.corners for window in windows], float),
+    )
+
+
+def _best(predictor, **prompts) -> np.ndarray:
+    """Of each prompt's masks the one with the highest predicted IoU: bool [N, H, W]."""
+    masks, scores, _ = predictor.predict(**prompts)
+    return np.take_along_axis(masks, scores.argmax(1)[:, None, None, None], 1)[:, 0]
+
+
+def _mean_iou(found: np.ndarray, truth: np.ndarray) -> float:
+    overlap, union = (x.sum(axis=(1, 2)) for x in (found & truth, found | truth))
+    return float((overlap / union).mean())

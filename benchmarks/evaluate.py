@@ -85,6 +85,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--size', choices=predict.SIZES, default='small')
     parser.add_argument('--images', type=int, default=2)
     parser.add_argument('--masks', type=int, default=32, help='masks an image')
+    parser.add_argument('--backends', nargs='+', choices=predict.BACKENDS, default=predict.BACKENDS)
     parser.add_argument('--threads', type=int, default=os.cpu_count() or 1)
     _report.add_arguments(parser)
     args = parser.parse_args(argv)
@@ -101,7 +102,7 @@ def main(argv: list[str] | None = None) -> int:
         sizes = repr(predict.SIZES[args.size])
         command = [sys.executable, '-c', predict._WRITE, weights, sizes]
         subprocess.run(command, env=environment, check=True)
-        for side, (python, _, environment) in predict.sides(args.threads).items():
+        for side, (python, _, environment) in predict.sides(args.threads, args.backends).items():
             code = _META if side == "Meta's" else _OURS
             done = subprocess.run(
                 [python, '-c', code, weights, data, loop],

@@ -18,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 
 sys.path.append(str(pathlib.Path(__file__).resolve().parent))
 import _report
@@ -82,11 +83,16 @@ training.checkpoints.save(training.PromptableSegmenter(backbone), sys.argv[1])
 """
 
 
-def sides(threads: int) -> dict[str, tuple[str, str, dict[str, str]]]:
+BACKENDS = ('tensorflow', 'jax', 'torch')
+
+
+def sides(
+    threads: int, backends: Sequence[str] = BACKENDS
+) -> dict[str, tuple[str, str, dict[str, str]]]:
     """Interpreter, code and environment of each side that is at hand."""
     common = {**os.environ, 'OMP_NUM_THREADS': str(threads), 'TF_CPP_MIN_LOG_LEVEL': '3'}
     found = {}
-    for backend in ('tensorflow', 'jax', 'torch'):
+    for backend in backends:
         tried = subprocess.run([sys.executable, '-c', f'import {backend}'], capture_output=True)
         if tried.returncode == 0:
             environment = {**common, 'KERAS_BACKEND': backend, 'PYTHONPATH': str(REPO)}
@@ -101,7 +107,7 @@ def sides(threads: int) -> dict[str, tuple[str, str, dict[str, str]]]:
     return found
 
 
-def measure(size: str, rounds: int, repeats: int, threads: int) -> list[dict]:
+def measure(size: str, rounds: int, repeats: int, threads: int, backends) -> list[dict]:
     """Rows of medians in seconds, wall and CPU, by side and step."""
     with tempfile.TemporaryDirectory() as folder:
         weights = os.path.join(folder, 'sam.pth')
@@ -110,7 +116,7 @@ def measure(size: str, rounds: int, repeats: int, threads: int) -> list[dict]:
         subprocess.run(command, env=environment, check=True)
         seen: dict[tuple[str, str], list] = {}
         for _ in range(repeats):
-            for side, (python, code, environment) in sides(threads).items():
+            for side, (python, code, environment) in sides(threads, backends).items():
                 done = subprocess.run(
                     [python, '-c', code, weights, str(rounds)],
                     env=environment,
@@ -132,12 +138,13 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument('--size', choices=SIZES, default='small')
     parser.add_argument('--rounds', type=int, default=5, help='measured images a process')
     parser.add_argument('--repeats', type=int, default=2, help='processes a side, in turn')
+    parser.add_argument('--backends', nargs='+', choices=BACKENDS, default=BACKENDS)
     parser.add_argument('--threads', type=int, default=os.cpu_count() or 1)
     _report.add_arguments(parser)
     args = parser.parse_args(argv)
     packages = ('tensorflow', 'keras', 'keras-hub', 'jax', 'torch')
     report = _report.Report(packages, note=args.note, file=args.json)
-    rows = measure(args.size, args.rounds, args.repeats, args.threads)
+    rows = measure(args.size, args.rounds, args.repeats, args.threads, args.backends)
     walls: dict[str, dict[str, float]] = {}
     for row in rows:
         cost = _report.Cost(1000 * row['wall_s'], 1000 * row['cpu_s'])

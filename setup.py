@@ -16,6 +16,7 @@ EXTRAS = {
     'dask': ['apache-beam[dask]'],
     'training': ['keras>=3.7', 'keras-hub>=0.19', 'safetensors>=0.4.3'],
     'index': ['indexed_gzip>=1.8.7'],
+    'onnx': ['tf2onnx>=1.17'],  # the first that numpy 2 was seen to work with
     'report': ['matplotlib>=3.8.2'],
     'export': ['opencv-python-headless>=4.9'],
     'docs': [
@@ -34,6 +35,7 @@ EXTRAS['test'] = [
     *EXTRAS['dask'],
     *EXTRAS['training'],
     *EXTRAS['index'],
+    *EXTRAS['onnx'],
     *EXTRAS['report'],
     *EXTRAS['export'],
     'apache-beam[gcp]; python_version >= "3.11"',  # pip searches very long on 3.10
@@ -43,6 +45,7 @@ EXTRAS['test'] = [
     'moto[server]',
     'mypy',
     'nbclient',
+    'onnxruntime',
     'opencv-python-headless',  # connected parts of masks are compared with it
     'playwright',
     'psutil',

@@ -60,6 +60,14 @@ def _parse(argv):
     parser.add_argument('--settings', nargs='+', default=['default', 'sa1b'])
     parser.add_argument('--size', nargs=2, type=int, default=[1500, 2250], help='height, width')
     parser.add_argument('--points_per_side', type=int, help='fewer points than the settings have')
+    parser.add_argument(
+        '--thresholds',
+        nargs=2,
+        type=float,
+        default=[0.7, 0.85],
+        help='predicted IoU and stability for the tiny model (default: %(default)s)',
+    )
+    parser.add_argument('--weights', type=pathlib.Path, help="Meta's .pth, in place of the model's")
     parser.add_argument('--threads', type=int, default=os.cpu_count())
     parser.add_argument('--repeat', type=int, default=1)
     _report.add_arguments(parser)
@@ -81,11 +89,12 @@ def _spec(args, folder: pathlib.Path, what: str, settings: str | None) -> dict:
         ours |= {'max_mask_coverage', 'drop_small_masks', 'point_grids'}
         changes = {k: v for k, v in chosen.items() if k not in ours and v != meta[k]}
         if args.model == 'tiny':  # its scores are those of a small model
-            changes |= {'pred_iou_thresh': 0.7, 'stability_score_thresh': 0.85}
+            iou, stability = args.thresholds
+            changes |= {'pred_iou_thresh': iou, 'stability_score_thresh': stability}
     return {
         'do': what,
         'model': args.model,
-        'weights': str(folder / 'weights.pth'),
+        'weights': str(args.weights or folder / 'weights.pth'),
         'image': str(folder / 'image.npy'),
         'size': args.size,
         'settings': changes,
@@ -120,7 +129,8 @@ def _ours(spec: dict) -> None:
     from segment_anything_tfds import annotate, training
 
     if spec['do'] == 'make':
-        training.checkpoints.save(_make_model(spec['model']), spec['weights'])
+        if not pathlib.Path(spec['weights']).exists():
+            training.checkpoints.save(_make_model(spec['model']), spec['weights'])
         np.save(spec['image'], _make_image(spec['size']))
         print(json.dumps({}))
         return

@@ -91,7 +91,7 @@ def measure(which: str, manual_dir: pathlib.Path, images: int) -> dict:
         environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL='2')
         root = pathlib.Path(__file__).resolve().parent.parent
         environment['PYTHONPATH'] = str(root)
-        start, used, watched = time.perf_counter(), _report.cpu_seconds(), time.process_time()
+        start, used, own = time.perf_counter(), _report.cpu_seconds(), time.process_time()
         process = subprocess.Popen(
             [sys.executable, '-c', BUILD, which, str(manual_dir), data_dir, str(images)],
             stdout=subprocess.PIPE,
@@ -108,7 +108,7 @@ def measure(which: str, manual_dir: pathlib.Path, images: int) -> dict:
             memory = max(memory, resident(watched))
             samples += 1
             time.sleep(SAMPLE_SECONDS)
-        watching = time.process_time() - watched
+        watching = time.process_time() - own
         seconds = time.perf_counter() - start
         output = process.stdout.read()
         if process.returncode:

@@ -1,10 +1,10 @@
 """Makes the Markdown tables of the documentation from the reports in `benchmarks/results/`.
 
     python benchmarks/tables.py            prints them
-    python benchmarks/tables.py --write    puts them between their marks in README.md and docs/
+    python benchmarks/tables.py --write    puts them between the marks in `PAGES`
 
 A mark is a line `<!-- measured: NAME -->`, and `<!-- end -->` after the table. NAME is `all` for
-every report, `summary` for the README's choice, or a report's name.
+every report, `summary` for a choice of rows, or a report's name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 RESULTS = ROOT / 'benchmarks' / 'results'
 PAGES = ('docs/howto/performance.md',)
 SIDES = ('ours', 'pycocotools', 'rlemasklib')  # columns, where rows are called `what: side`
-# What the README shows: report, our row and that of the other side, and both in words.
+# What the summary shows: report, our row and that of the other side, and both in words.
 SUMMARY = [
     (
         'build',
@@ -132,7 +132,7 @@ def circumstances(report: dict) -> str:
 
 
 def summary() -> str:
-    """The README's table: a row for each pair of `SUMMARY` whose report is here."""
+    """The short table: a row for each pair of `SUMMARY` whose report is here."""
     cells, dates = [], set()
     for name, ours, theirs, words, against in SUMMARY:
         if not (RESULTS / f'{name}.json').exists():

@@ -309,6 +309,7 @@ def test_archives_of_others_are_not_replaced(whole, photographs, model, tmp_path
         ({'first_number': 999_999, 'archive_size': 5}, 'archives up to number 999999; got 1000003'),
         ({'on_error': 'ignore'}, "`on_error` to be 'fail' or 'skip'; got 'ignore'"),
         ({'settings': 'best'}, "`name` to be one of .*got 'best'"),
+        ({'precision': 'half'}, "`precision` to be one of .*got 'half'"),
         ({'beam_runner': 'DirectRunner'}, '`model` to be a name, with Beam; got a Promptable'),
     ],
 )

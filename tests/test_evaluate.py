@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 from pycocotools import mask as coco_mask
 
 from segment_anything_tfds import training
@@ -297,3 +298,22 @@ def test_other_split_is_refused(prepared, capsys):
     arguments = [prepared.data_dir, '--model', 'sam.keras', '--split', 'test']
     assert cli.main(['evaluate', *map(str, arguments)]) == 2
     assert '--split: expected one of train; got test' in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_command_draws_two_models(prepared, tmp_path, capsys):
+    pytest.importorskip('matplotlib')
+    models = [tmp_path / f'{name}.keras' for name in ('ours', 'other')]
+    for path in models:
+        training.small_sam(64, hidden_size=16, num_layers=1).save(path)
+    arguments = ['evaluate', str(prepared.data_dir), '--plot', str(tmp_path / 'curve.png')]
+    for path in models:
+        arguments += ['--model', str(path)]
+    assert cli.main([*arguments, '--limit', '1', '--num_masks', '3', '--clicks', '1,2']) == 0
+    out = capsys.readouterr().out
+    assert all(str(path) in out for path in models)
+    header = next(line for line in out.splitlines() if line.startswith('prompt'))
+    columns = ['mean_iou', 'mean_iou_low', 'mean_iou_high', 'oracle', 'boundary_iou']
+    assert set(columns) <= set(header.split())
+    drawn = np.asarray(Image.open(tmp_path / 'curve.png').convert('RGB')).reshape(-1, 3)
+    assert len(np.unique(drawn, axis=0)) > 20  # two lines, dashes and bands

@@ -17,6 +17,7 @@ _LAZY = {
     'Settings': 'settings:Settings',
     'Summary': 'archives.annotation_run:Summary',
     'settings': 'settings',
+    'with_precision': 'precision:with_precision',
     'write_archives': 'archives.annotation_run:write_archives',
 }
 

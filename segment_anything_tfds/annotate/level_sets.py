@@ -1,19 +1,18 @@
 """Runs of the pixels whose upscaled logit is above a threshold, without drawing them.
 
-Logits are upscaled along the rows first: V [columns of the crop, small rows]. Down a column, each
-pixel mixes three small rows with weights that are not negative and sum to 1. So where all three lie
-above the threshold, or none does, the pixel's side is known without computing it, and so is that of
-all its neighbours that mix the same three rows (a group, about 9 pixels for 1500 of 171 rows):
+Logits are upscaled along the rows first: V [columns of the crop, small rows]. Down a column, the
+rows that the model saw lie between two small rows each, four of them for SAM, and a pixel of the
+crop lies between two rows of the model. So its logit is a point of the line that joins the model's
+rows, and the mask begins and ends where that line crosses the threshold:
 
-    small row     0    1    2    3    4          threshold 0
-    V of column  +3   +2   +2   -1   -4
-    group 0: rows 0-2  + + +   all pixels on
-    group 1: rows 1-3  + + -   mixed: its pixels are computed,  on on on off off ...
-    group 2: rows 2-4  + - -   mixed
-                       - - -   (further down) all pixels off
+    small row        0                1                2        threshold 0
+    V of column     +3               +2               -1
+    model's rows       +2.9 ... +2.1    +1.6 +.9 +.1 -.6        joined by a line
+    pixels           + + + + + + + + + + + + + + + - - - - -    crossing between +.1 and -.6
 
-Only mixed groups are computed, which lie along the border of the mask. What is kept of a mask are
-the positions where it begins and ends, reading the crop column by column: COCO's runs.
+Between small rows on the same side nothing crosses, so only the others are looked at, which lie
+along the border of the mask; no pixel is computed. What is kept of a mask are the positions where
+it begins and ends, reading the crop column by column: COCO's runs.
 """
 
 from __future__ import annotations
@@ -23,8 +22,6 @@ import dataclasses
 import numpy as np
 
 from segment_anything_tfds.annotate import upscale
-
-_BLOCK = 1 << 20  # pixels that are computed at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,18 +43,23 @@ class Runs:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Groups:
-    """Rows of the crop, grouped by the three small rows that they mix.
+class _Rows:
+    """The model's rows between the small ones, and the crop's rows between the model's.
 
     Attributes:
-      first: int [G], ascending: a group mixes small rows `first` to `first + 2`.
-      rows: int [G + 1]: group g has the rows from `rows[g]` to `rows[g + 1]` - 1.
-      weights: float32 [3, G, L] of their rows, L of the largest group; the last row repeats.
+      low: int [M]: row m of the model lies between small rows `low[m]` and `low[m] + 1`.
+      share: float32 [M]: how far towards the second.
+      first: int [Q + 1]: between small rows q and q + 1 lie the rows from `first[q]` to
+        `first[q + 1]` - 1.
+      shares: float32 [Q, K]: `share` of these, K of the most; the last repeats.
+      positions: float64 [H], ascending: of the crop's rows among the model's.
     """
 
+    low: np.ndarray
+    share: np.ndarray
     first: np.ndarray
-    rows: np.ndarray
-    weights: np.ndarray
+    shares: np.ndarray
+    positions: np.ndarray
 
 
 class Upscaled:
@@ -70,79 +72,99 @@ class Upscaled:
     """
 
     def __init__(self, grid: Grid, logits: np.ndarray, floor: float):
-        self._grid, self._floor = grid, floor
+        self._grid = grid
         above = logits > floor
         rows, columns = np.flatnonzero(above.any(axis=1)), np.flatnonzero(above.any(axis=0))
         self.is_empty = not rows.size
         if self.is_empty:
             return
-        axis, groups = grid.columns, grid.groups
-        reach = upscale.TAPS - 1
-        self._left, self._right = np.searchsorted(
+        axis, reach = grid.columns, upscale.TAPS - 1
+        self._left, right = np.searchsorted(
             axis.first, [columns[0] - reach, columns[-1] + 1]
         ).tolist()
-        self._begin, self._end = np.searchsorted(
-            groups.first, [rows[0] - reach, rows[-1] + 1]
-        ).tolist()
-        if self._left == self._right or self._begin == self._end:  # enlarged out of existence
+        # One more on either side than can have pixels of the mask, where the crop goes on.
+        self._begin = max(int(rows[0]) - 2, 0)
+        end = min(int(rows[-1]) + 2, len(grid.rows.first) - 1)
+        if self._left == right or self._begin >= end:  # enlarged out of existence, or padding
             self.is_empty = True
             return
-        low = slice(groups.first[self._begin], groups.first[self._end - 1] + upscale.TAPS)
-        self._offset = low.start
-        self._values = _mix(logits[low].T, axis, slice(self._left, self._right))
+        index = np.minimum(np.arange(self._begin, end + 1), len(logits) - 1)
+        self._values = _mix(logits[index].T, axis, slice(self._left, right))
 
     def runs(self, threshold: float) -> Runs:
         """The pixels above a threshold, at least the floor, as runs in the crop."""
         if self.is_empty:
             return Runs(*np.zeros((2, 0), np.int64))
-        height = self._grid.size[0]
-        first = self._grid.groups.first[self._begin : self._end] - self._offset
-        if first[-1] - first[0] == len(first) - 1:  # a slice is taken faster than a list
-            first = slice(first[0], first[-1] + 1)
         is_on = self._values > threshold
-        differs = is_on[:, 1:] != is_on[:, :-1]
-        mixed = (differs[:, :-1] | differs[:, 1:])[:, first]
-        # The sides of each group's first and last pixel, between two groups that are off.
-        num_groups = mixed.shape[1]
-        top = np.zeros((len(is_on), num_groups + 2), bool)
-        top[:, 1:-1] = is_on[:, : 1 - upscale.TAPS][:, first]
-        bottom = top.copy()
-        inner = self._compute(np.flatnonzero(mixed), num_groups, threshold, top, bottom)
-        changes = np.flatnonzero(top.ravel()[1:] != bottom.ravel()[:-1]) + 1
-        column, group = np.divmod(changes, num_groups + 2)
-        rows = self._grid.groups.rows[self._begin : self._end + 1]
-        bounds = np.concatenate([[rows[0]], rows])  # of the group before, the groups, the one after
-        outer = (column + self._left) * height + bounds[group]
-        positions = np.concatenate([outer, *inner])
+        # The sides of the first and of the last of the model's rows between two small ones.
+        first = is_on[:, :-1].copy()
+        last = first.copy()
+        mixed = np.flatnonzero(is_on[:, 1:] != first)
+        inner = self._inside(mixed, threshold, first, last)
+        column, between = np.divmod(
+            np.flatnonzero(first[:, 1:] != last[:, :-1]), max(1, first.shape[1] - 1)
+        )
+        outer = column, self._grid.rows.first[between + 1 + self._begin] - 1
+        crossings = self._crossings(
+            *(np.concatenate(parts) for parts in zip(inner, outer, strict=True)), threshold
+        )
+        height = self._grid.size[0]
+        top = (np.flatnonzero(first[:, 0]) + self._left) * height
+        bottom = (np.flatnonzero(last[:, -1]) + self._left + 1) * height
+        positions = np.concatenate([crossings, top, bottom])
         positions.sort()
-        return _merged(positions)
+        positions = _odd(positions)
+        return Runs(positions[0::2], positions[1::2])
 
-    def _compute(
-        self,
-        mixed: np.ndarray,
-        num_groups: int,
-        threshold: float,
-        top: np.ndarray,
-        bottom: np.ndarray,
-    ) -> list[np.ndarray]:
-        """Positions where pixels in mixed groups change sides; notes the sides of their ends."""
-        groups, height = self._grid.groups, self._grid.size[0]
-        positions = []
-        step = max(1, _BLOCK // groups.weights.shape[2])
-        for start in range(0, len(mixed), step):
-            column, group = np.divmod(mixed[start : start + step], num_groups)
-            absolute = group + self._begin
-            low = groups.first[absolute] - self._offset
-            values = groups.weights[0, absolute] * self._values[column, low, None]
-            for tap in range(1, upscale.TAPS):
-                values += groups.weights[tap, absolute] * self._values[column, low + tap, None]
-            is_on = values > threshold
-            top[column, group + 1], bottom[column, group + 1] = is_on[:, 0], is_on[:, -1]
-            changes = np.flatnonzero(is_on[:, 1:] != is_on[:, :-1])
-            index, row = np.divmod(changes, is_on.shape[1] - 1)
-            origin = (column[index] + self._left) * height + groups.rows[absolute[index]]
-            positions.append(origin + row + 1)
-        return positions
+    def _inside(
+        self, mixed: np.ndarray, threshold: float, first: np.ndarray, last: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Crossings between two of the model's rows that lie between the same small rows.
+
+        Gives columns and the upper ones of the two rows; notes the sides of the first and last.
+        """
+        rows = self._grid.rows
+        column, low = np.divmod(mixed, first.shape[1])
+        share = rows.shares[low + self._begin]
+        values = _between(
+            self._values[column, low, None], self._values[column, low + 1, None], share
+        )
+        is_on = values > threshold
+        first[column, low], last[column, low] = is_on[:, 0], is_on[:, -1]
+        index, step = np.divmod(
+            np.flatnonzero(is_on[:, 1:] != is_on[:, :-1]), max(1, is_on.shape[1] - 1)
+        )
+        return column[index], rows.first[low[index] + self._begin] + step
+
+    def _crossings(self, column: np.ndarray, row: np.ndarray, threshold: float) -> np.ndarray:
+        """Positions of the first pixels behind crossings between the model's rows m and m + 1."""
+        rows = self._grid.rows
+        before, after = (
+            _between(
+                self._values[column, rows.low[m] - self._begin],
+                self._values[column, rows.low[m] - self._begin + 1],
+                rows.share[m],
+            ).astype(np.float64)
+            for m in (row, row + 1)
+        )
+        place = row + (threshold - before) / (after - before)
+        pixel = np.searchsorted(rows.positions, place)
+        # A pixel at the threshold is not above it.
+        at = rows.positions[np.minimum(pixel, len(rows.positions) - 1)] == place
+        later = np.flatnonzero(at & (after > threshold))
+        pixel[later] = np.searchsorted(rows.positions, place[later], 'right')
+        return (column + self._left) * self._grid.size[0] + pixel
+
+
+def _odd(positions: np.ndarray) -> np.ndarray:
+    """Sorted positions without pairs of equal ones: what begins where something ends goes on."""
+    begins = np.flatnonzero(np.diff(positions, prepend=-1))
+    counts = np.diff(begins, append=len(positions))
+    return positions[begins[counts % 2 == 1]]
+
+
+def _between(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray:
+    return low * (1 - share) + high * share
 
 
 def _mix(values: np.ndarray, axis: upscale.Axis, pixels: slice) -> np.ndarray:
@@ -153,16 +175,6 @@ def _mix(values: np.ndarray, axis: upscale.Axis, pixels: slice) -> np.ndarray:
     for tap in range(1, upscale.TAPS):
         mixed += weights[:, tap] * values[first + tap]
     return mixed
-
-
-def _merged(positions: np.ndarray) -> Runs:
-    """Runs from the positions where the mask begins and ends; equal ones cancel out."""
-    starts, ends = positions[0::2], positions[1::2]
-    if (starts[1:] == ends[:-1]).any():
-        apart = np.flatnonzero(starts[1:] != ends[:-1])
-        starts = np.concatenate([starts[:1], starts[apart + 1]])
-        ends = np.concatenate([ends[apart], ends[-1:]])
-    return Runs(starts, ends)
 
 
 class Grid:
@@ -183,14 +195,15 @@ class Grid:
         size: tuple[int, int],
     ):
         self.size = size
-        rows = upscale.axis(low_size[0], model_size, content_size[0], size[0])
         self.columns = upscale.axis(low_size[1], model_size, content_size[1], size[1])
-        self.groups = _group(rows)
+        self.rows = _rows(low_size[0], model_size, content_size[0], size[0])
 
 
-def _group(axis: upscale.Axis) -> _Groups:
-    first, begins = np.unique(axis.first, return_index=True)
-    rows = np.append(begins, len(axis.first))
-    longest = int(np.diff(rows).max())
-    members = np.minimum(begins[:, None] + np.arange(longest), rows[1:, None] - 1)
-    return _Groups(first, rows, np.ascontiguousarray(np.moveaxis(axis.weights[members], -1, 0)))
+def _rows(length: int, model_length: int, content_length: int, crop_length: int) -> _Rows:
+    low, _, share = (x[:content_length] for x in upscale.neighbours(length, model_length))
+    first = np.searchsorted(low, np.arange(low[-1] + 2))
+    most = int(np.diff(first).max())
+    members = np.minimum(first[:-1, None] + np.arange(most), first[1:, None] - 1)
+    model_row, _, within = upscale.neighbours(content_length, crop_length)
+    positions = model_row + within.astype(np.float64)
+    return _Rows(low, share, first, share[members], positions)

@@ -10,9 +10,14 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from segment_anything_tfds.annotate import crop_grid
+from segment_anything_tfds.annotate import crop_grid, precision
 from segment_anything_tfds.annotate import settings as settings_lib
 from segment_anything_tfds.training.prediction import compiling, letterbox
+
+# Bytes that the attention between all tokens of a batch of crops may take; a SAM of ViT-B's shape
+# takes 0.8 GB a crop.
+_ATTENTION_BYTES = {'cpu': 256 << 20, 'accelerator': 4 << 30}
+_MOST_CROPS = 4
 
 
 class ModelCalls:
@@ -31,6 +36,7 @@ class ModelCalls:
         self.side = int(model.backbone.image_encoder.input.shape[1])
         self.low_size = (self.side // 4, self.side // 4)
         self._settings = settings
+        self._crops = settings.crops_per_batch or _fitting_crops(model)
         self._halves = _halves(model)
 
     def content_size(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -42,8 +48,8 @@ class ModelCalls:
     ) -> Iterator[tuple[range, Any]]:
         """Embeddings of crops, batch by batch.
 
-        Batches have `crops_per_batch` crops. What is left over goes one by one, so there are two
-        shapes to compile, and no crop is encoded for nothing.
+        Batches are as large as the settings say. What is left over goes one by one, so there are
+        two shapes to compile, and no crop is encoded for nothing.
 
         Args:
           image: uint8 [H, W, 3].
@@ -53,7 +59,7 @@ class ModelCalls:
           Positions in `crops`, and the embeddings of those crops [B, h, w, C], a tensor of the
           backend.
         """
-        step, position = self._settings.crops_per_batch, 0
+        step, position = self._crops, 0
         while position < len(crops):
             if position + step > len(crops):
                 step = 1
@@ -103,6 +109,15 @@ class ModelCalls:
             [_to_numpy(part)[:, :1] for part in kind] for kind in zip(*parts, strict=True)
         )
         return np.concatenate(iou, axis=1), np.concatenate(refined, axis=1)
+
+
+def _fitting_crops(model: Any) -> int:
+    """How many crops to encode at once, where the settings leave it open."""
+    encoder = model.backbone.image_encoder
+    tokens = (encoder.input.shape[1] // encoder.patch_size) ** 2
+    device = 'accelerator' if precision.has_accelerator() else 'cpu'
+    fitting = _ATTENTION_BYTES[device] // (4 * encoder.num_heads * tokens**2)
+    return min(max(1, fitting), _MOST_CROPS)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -49,7 +49,8 @@ class Settings:
         keeps them.
       drop_small_masks: masks whose largest part is smaller than `min_mask_region_area` are dropped,
         where Meta's code keeps that part.
-      crops_per_batch: crops in one call of the image encoder.
+      crops_per_batch: crops in one call of the image encoder; `None` for up to four, as many as the
+        memory of the device bears.
 
     Raises:
       ValueError: a field has another type or lies outside its range.
@@ -73,7 +74,7 @@ class Settings:
     multimask_output: bool = True
     max_mask_coverage: float | None = None
     drop_small_masks: bool = False
-    crops_per_batch: int = 4
+    crops_per_batch: int | None = None
 
     def __post_init__(self) -> None:
         if self.point_grids is not None:
@@ -120,14 +121,15 @@ def _is_bool(value: Any) -> bool:
 
 
 _COUNT = ('to be a whole number, 1 or more', _is_whole(1))
+_COUNT_OR_NONE = (
+    'to be a whole number, 1 or more, or None',
+    lambda value: value is None or _COUNT[1](value),
+)
 _NATURAL = ('to be a whole number, 0 or more', _is_whole(0))
 _SHARE = ('to be a number from 0 to 1', _is_between(0, 1))
 _FLAG = ('to be True or False', _is_bool)
 _RULES = {
-    'points_per_side': (
-        'to be a whole number, 1 or more, or None',
-        lambda value: value is None or _COUNT[1](value),
-    ),
+    'points_per_side': _COUNT_OR_NONE,
     'points_per_batch': _COUNT,
     'pred_iou_thresh': ('to be a number, 0 or more', _is_between(0, float('inf'))),
     'stability_score_thresh': _SHARE,
@@ -147,7 +149,7 @@ _RULES = {
         lambda value: value is None or _SHARE[1](value),
     ),
     'drop_small_masks': _FLAG,
-    'crops_per_batch': _COUNT,
+    'crops_per_batch': _COUNT_OR_NONE,
 }
 
 

@@ -11,7 +11,7 @@ of that matrix mixes at most three neighbours:
     =>  crop row i = (.7 * .9 + .3 * .6) small row 1 + (.7 * .1 + .3 * .4) small row 2
                    = .81 small row 1 + .19 small row 2   (and 0 of small row 3)
 
-Weights are not negative and sum to 1, which `level_sets` stands on.
+Weights are not negative and sum to 1. `level_sets` mixes columns so; rows it takes in two steps.
 """
 
 from __future__ import annotations
@@ -54,9 +54,9 @@ def axis(length: int, model_length: int, content_length: int, crop_length: int) 
       >>> axis(4, 16, 16, 16).weights[2].tolist()
       [0.875, 0.125, 0.0]
     """
-    low, high, share = _neighbours(content_length, crop_length)
-    low_first, low_second, low_share = (x[low] for x in _neighbours(length, model_length))
-    high_first, high_second, high_share = (x[high] for x in _neighbours(length, model_length))
+    low, high, share = neighbours(content_length, crop_length)
+    low_first, low_second, low_share = (x[low] for x in neighbours(length, model_length))
+    high_first, high_second, high_share = (x[high] for x in neighbours(length, model_length))
     first = np.minimum(low_first, length - TAPS)
     weights = np.zeros((crop_length, TAPS), np.float32)
     everyone = np.arange(crop_length)
@@ -70,7 +70,7 @@ def axis(length: int, model_length: int, content_length: int, crop_length: int) 
     return Axis(first, weights)
 
 
-def _neighbours(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def neighbours(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Of each target pixel, the source pixels around its centre and the share of the second.
 
     In float32 step by step, as PyTorch computes it: so the same pixels lie on a mask's border.

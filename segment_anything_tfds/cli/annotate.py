@@ -55,6 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ' and name it (default: %(default)s)',
     )
     parser.add_argument(
+        '--precision',
+        choices=['auto', 'float32', 'mixed_bfloat16', 'mixed_float16'],
+        default='auto',
+        help='of the image encoder; auto: mixed_bfloat16 on accelerators (default: %(default)s)',
+    )
+    parser.add_argument(
         '--preview', action='store_true', help='write preview.html beside the archives'
     )
     parser.add_argument(
@@ -148,6 +154,7 @@ def run(args: argparse.Namespace) -> int:
             short_side=args.short_side or None,
             max_side=args.max_side,
             on_error=args.on_error,
+            precision=args.precision,
             beam_options=_beam_options(args.beam_options),
         )
     except FileExistsError as error:

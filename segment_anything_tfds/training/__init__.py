@@ -28,6 +28,7 @@ _LAZY = {
     'corrections': 'corrections',
     'datasets': 'data.datasets',
     'evaluate': 'evaluation',
+    'export_onnx': 'prediction.onnx_export:export_onnx',
     'load_model': 'prediction.named_models:load_model',
     'losses': 'losses',
     'metrics': 'metrics',

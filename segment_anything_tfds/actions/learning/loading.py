@@ -46,11 +46,6 @@ def load(
     can be done by hand: `tfds.load` with `recipe.decoders` and a `ReadConfig`, then
     `recipe.batches`.
 
-        train = sa1b.load('20-29', manual_dir='~/sa1b', recipe=recipe, hold_out='28-29')
-        validation = sa1b.load('20-29', manual_dir='~/sa1b', recipe=recipe, hold_out='28-29',
-                               split='validation')
-        model.fit(train, validation_data=validation, epochs=10)
-
     Args:
       archives: a selection such as `'20-29+130'`; None for all.
       manual_dir: folder with archives, extracted archives, or `segment_anything_links.txt`.
@@ -80,6 +75,13 @@ def load(
 
     Raises:
       ValueError: an argument breaks its rule, or archives are neither prepared nor at hand.
+
+    Example:
+      >>> train = load('20-29', recipe=recipe, hold_out='28-29')  # doctest: +SKIP
+      >>> validation = load(  # doctest: +SKIP
+      ...     '20-29', recipe=recipe, hold_out='28-29', split='validation'
+      ... )
+      >>> model.fit(train, validation_data=validation, epochs=10)  # doctest: +SKIP
     """
     if recipe is not None and decoders is not None:
         raise choosing.ArgumentError(

@@ -11,6 +11,7 @@ from typing import Any
 
 from etils import epath
 
+from segment_anything_tfds.annotate import precision as precision_lib
 from segment_anything_tfds.annotate import settings as settings_lib
 from segment_anything_tfds.annotate.archives import (
     archive_pieces,
@@ -63,6 +64,7 @@ def write_archives(
     short_side: int | None = 1500,
     max_side: int | None = None,
     on_error: str = 'fail',
+    precision: str = 'auto',
     beam_runner: Any = None,
     beam_options: Any = None,
     progress: meter.Show = True,
@@ -87,6 +89,7 @@ def write_archives(
       max_side: as `short_side`, for the longer side.
       on_error: `'fail'`: an archive stops at a picture that cannot be annotated, the others go on.
         `'skip'`: such pictures are left out, and named in the summary's folder.
+      precision: of the model's image encoder, as `annotate.with_precision` takes it.
       beam_runner: a Beam runner or its name; in this process if not given.
       beam_options: Beam's options; with them the work runs on Beam.
       progress: whether and how to show progress.
@@ -103,7 +106,8 @@ def write_archives(
     """
     given = [paths] if isinstance(paths, (str, os.PathLike)) else list(paths)
     on_beam = beam_runner is not None or beam_options is not None
-    plan, masks = _plan(model, out, settings, picture_file.Limits(short_side, max_side), on_error)
+    limits = picture_file.Limits(short_side, max_side)
+    plan, masks = _plan(model, out, settings, limits, on_error, precision)
     if on_beam and masks is not None:
         raise ValueError(
             '`annotate.write_archives`: expected `model` to be a name, with Beam; got a '
@@ -119,7 +123,7 @@ def write_archives(
         return run.finish()
 
 
-def _plan(model, out, settings, limits, on_error) -> tuple[archive_task.Plan, Any]:
+def _plan(model, out, settings, limits, on_error, precision) -> tuple[archive_task.Plan, Any]:
     """The plan, and the generator where the model is one in memory."""
     if isinstance(settings, str):
         settings = settings_lib.get(settings)
@@ -128,6 +132,7 @@ def _plan(model, out, settings, limits, on_error) -> tuple[archive_task.Plan, An
             "`annotate.write_archives`: expected `on_error` to be 'fail' or 'skip'; got "
             f'{on_error!r}.'
         )
+    precision_lib.check(precision)
     out = os.fspath(out)
     out = out if '://' in out else os.path.abspath(os.path.expanduser(out))
     masks = None
@@ -137,10 +142,11 @@ def _plan(model, out, settings, limits, on_error) -> tuple[archive_task.Plan, An
     else:
         from segment_anything_tfds.annotate import generator
 
-        masks, name = generator.MaskGenerator(model, settings), ''
-        identity = model_source.identity_of_weights(model)
+        identity, name = model_source.identity_of_weights(model), ''
+        masks = generator.MaskGenerator(precision_lib.with_precision(model, precision), settings)
     staging = place.Staging(f'{out}/{STAGING}', 'piece')
-    return archive_task.Plan(staging, out, name, identity, settings, limits, on_error), masks
+    choices = (settings, limits, on_error, precision)
+    return archive_task.Plan(staging, out, name, identity, *choices), masks
 
 
 class _Run:

@@ -16,6 +16,7 @@ from typing import Any
 from etils import epath
 
 from segment_anything_tfds.annotate import candidates, generator
+from segment_anything_tfds.annotate import precision as precision_lib
 from segment_anything_tfds.annotate import settings as settings_lib
 from segment_anything_tfds.annotate.archives import (
     archive_pieces,
@@ -47,6 +48,7 @@ class Plan:
       settings: of the generator.
       limits: how large pictures may be.
       on_error: `'fail'` or `'skip'`.
+      precision: of the image encoder, as `annotate.with_precision` takes it.
       run: which run a worker works for; see `driver.is_over`.
     """
 
@@ -57,6 +59,7 @@ class Plan:
     settings: settings_lib.Settings
     limits: picture_file.Limits
     on_error: str
+    precision: str = 'auto'
     run: str = ''
 
     @property
@@ -65,6 +68,7 @@ class Plan:
         shape = {
             'version': _LAYOUT_VERSION,
             'model': self.model_identity,
+            'precision': self.precision,
             'settings': self.settings.to_json(),
             'limits': dataclasses.asdict(self.limits),
         }
@@ -159,14 +163,16 @@ def _check_run(plan: Plan) -> None:
 def load(plan: Plan) -> generator.MaskGenerator:
     """The generator of this process; threads that come first wait for one another."""
     with _loading:
-        return _load_once(plan.model, plan.model_identity, json.dumps(plan.settings.to_json()))
+        settings = json.dumps(plan.settings.to_json())
+        return _load_once(plan.model, plan.model_identity, plan.precision, settings)
 
 
 @functools.lru_cache(maxsize=1)
-def _load_once(model: str, identity: str, settings: str) -> generator.MaskGenerator:
+def _load_once(model: str, identity: str, precision: str, settings: str) -> generator.MaskGenerator:
     del identity  # a file of the same name may have other weights by now
     values = json.loads(settings)
-    return generator.MaskGenerator(model_source.load(model), settings_lib.Settings(**values))
+    loaded = precision_lib.with_precision(model_source.load(model), precision)
+    return generator.MaskGenerator(loaded, settings_lib.Settings(**values))
 
 
 class _Task:

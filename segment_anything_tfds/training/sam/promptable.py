@@ -119,7 +119,7 @@ class PromptableSegmenter(keras.Model):
     def decode(self, embeddings, prompts):
         """Masks for K prompts an image: embeddings [B, h, w, C] and the prompts of the inputs."""
         labels = prompts['point_labels']
-        batch, count = ops.shape(labels)[0], labels.shape[1]
+        batch, count = ops.shape(labels)[:2]
         encoder = self.backbone.prompt_encoder
         flat = {name: _flat(prompts[name], 2) for name in tokens.NAMES if name in prompts}
         sparse, valid = tokens.embed(encoder, flat, self.prompt_layout)
@@ -278,7 +278,7 @@ class PromptableSegmenter(keras.Model):
 
 def _flat(x, axes):
     """Joins the first two axes."""
-    return ops.reshape(x, (-1, *x.shape[axes:]))
+    return ops.reshape(x, (-1, *ops.shape(x)[axes:]))
 
 
 def _without_embeddings(outputs):

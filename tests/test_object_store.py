@@ -53,6 +53,22 @@ def stop(*_):
 dataset_info.DatasetInfo.write_to_directory = stop
 """
 
+WITH_COMPANY = f"""
+import subprocess, sys
+from tensorflow_datasets.core import dataset_info
+
+write = dataset_info.DatasetInfo.write_to_directory
+
+def with_company(*args, **kwargs):  # the shards are published, the metadata is not
+    dataset_info.DatasetInfo.write_to_directory = write
+    second = [sys.executable, '-c', {BUILD!r}, *sys.argv[1:]]
+    done = subprocess.run(second, capture_output=True, text=True)
+    print('SECOND', 'Another build of this data set is running' in done.stderr, done.returncode)
+    return write(*args, **kwargs)
+
+dataset_info.DatasetInfo.write_to_directory = with_company
+"""
+
 
 @pytest.fixture(scope='module')
 def archives(tmp_path_factory):
@@ -217,5 +233,12 @@ def test_goes_on_where_a_stopped_driver_left_off(store, clean):
     store.files.rm_file(f'data/{sidecar}')
 
     assert _said(store.build(*MULTI_PROCESSING)) == ['RUN [1]', 'REUSED 0+2']
+    assert store.digests() == clean
+    assert len(store.names()) == len(clean) + len(OTHER_FILES)
+
+
+def test_a_second_build_at_the_same_time_harms_nothing(store, clean):
+    done = store.build(before=WITH_COMPANY)
+    assert 'SECOND True 1' in done.stdout
     assert store.digests() == clean
     assert len(store.names()) == len(clean) + len(OTHER_FILES)

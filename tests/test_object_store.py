@@ -204,6 +204,7 @@ def _said(done) -> list[str]:
     return re.findall('^(?:RUN|REUSED).*', done.stdout, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_builds_from_bucket_to_bucket(store, clean):
     assert _said(store.build(*MULTI_PROCESSING)) == ['RUN [0, 1, 2]', 'REUSED ']
     assert store.digests() == clean
@@ -222,6 +223,7 @@ def test_copied_to_a_disk_it_is_a_data_set(store, tmp_path):
     assert len(read(copied)) == 12
 
 
+@pytest.mark.slow
 def test_goes_on_where_a_stopped_driver_left_off(store, clean):
     """Also where worker processes write what the driver then has to see."""
     stopped = store.build(before=STOPPED, check=False)

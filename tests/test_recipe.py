@@ -77,12 +77,12 @@ def test_same_in_every_way_of_running(dataset):
     recipe = _all_on('sam_jitter')
     seed = tf.constant([7, 9], tf.int64)
     graph = tf.function(recipe, autograph=False)
-    for example in dataset.take(3):
-        _equal(recipe(example, seed), graph(example, seed))
+    example = next(iter(dataset))
+    _equal(recipe(example, seed), graph(example, seed))
     first = list(recipe.batches(dataset, 5, seed=3))
     for left, right in zip(first, recipe.batches(dataset, 5, seed=3), strict=True):
         _equal(left, right)
-    other = recipe(next(iter(dataset)), tf.constant([4, 4], tf.int64))
+    other = graph(example, tf.constant([4, 4], tf.int64))
     assert _differ(tf.nest.map_structure(lambda x: x[0], first[0]), other)
     seeds = tf.data.Dataset.random(3, rerandomize_each_iteration=True).batch(2)
     alone = tf.data.Dataset.zip(dataset, seeds).map(recipe, num_parallel_calls=1).batch(5)

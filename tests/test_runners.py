@@ -124,7 +124,11 @@ tfds.builder('segment_anything', data_dir=sys.argv[2]).download_and_prepare(down
 """
 
 
-@pytest.mark.parametrize('flags', [PORTABLE, MULTI_PROCESSING], ids=['portable', 'multi'])
+@pytest.mark.parametrize(
+    'flags',
+    [PORTABLE, pytest.param(MULTI_PROCESSING, marks=pytest.mark.slow)],
+    ids=['portable', 'multi'],
+)
 def test_signed_links_are_shown_nowhere(manual_dir, tmp_path, flags):
     """Neither in the logs of driver and workers, at their most talkative, nor in any file."""
     talkative = ('--default_sdk_harness_log_level=DEBUG',)

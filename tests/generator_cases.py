@@ -32,8 +32,12 @@ SIZES = [
 BASE = {'points_per_side': 16}
 SETTINGS: dict[str, dict] = {
     'default': {},
-    'layer 1': {'crop_n_layers': 1, 'points_per_side': 12},
-    'layers 1 and 2': {'crop_n_layers': 2, 'crop_n_points_downscale_factor': 2},
+    'layer 1': {'crop_n_layers': 1, 'points_per_side': 8},
+    'layers 1 and 2': {
+        'crop_n_layers': 2,
+        'crop_n_points_downscale_factor': 2,
+        'points_per_side': 12,
+    },
     'any predicted IoU': {'pred_iou_thresh': 0.0, 'points_per_batch': 50},
     'any stability': {'stability_score_thresh': 0.0, 'stability_score_offset': 2.0},
     'strict NMS': {'box_nms_thresh': 0.5},

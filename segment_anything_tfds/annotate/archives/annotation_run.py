@@ -116,8 +116,7 @@ def write_archives(
     found = picture_lists.find(
         given, archive_size=archive_size, first_id=first_id, first_number=first_number
     )
-    plan.staging.create()
-    with driver.hold(plan.staging, epath.Path(plan.staging.folder)) as runs:
+    with driver.hold(plan.staging.folder) as runs:
         run = _Run(plan, found, runs, masks, (beam_runner, beam_options) if on_beam else None)
         run.all(progress)
         return run.finish()
@@ -214,7 +213,7 @@ class _Run:
 
     def _run(self, units: Sequence[picture_lists.Unit], *, last: bool) -> None:
         for unit in units:
-            self._plan.staging.forget(unit.name, 'failed.jsonl', 'progress.json')
+            self._plan.staging.forget(unit.name, 'failed.json', 'failed.jsonl', 'progress.json')
         plan = dataclasses.replace(self._plan, run=self._runs.start())
         if self._on_beam is None:
             masks = self._masks or archive_task.load(plan)
@@ -235,12 +234,12 @@ class _Run:
 
     def _is_settled(self, unit: picture_lists.Unit) -> bool:
         """Whether another attempt at the archive would change nothing."""
-        return self._is_finished(unit) or any(
-            fault.reason != fault_log.UNFINISHED for fault in self._failure(unit)
-        )
+        failure = fault_log.read(self._plan.staging, unit.name)
+        return self._is_finished(unit) or (failure is not None and not failure.may_pass)
 
     def _failure(self, unit: picture_lists.Unit) -> list[faults.Fault]:
-        return fault_log.read(self._plan.staging.path(unit.name, 'failed.jsonl'), 1000)
+        failure = fault_log.read(self._plan.staging, unit.name) or fault_log.Failure()
+        return [*failure.roots, *failure.first]
 
     def _raise_failures(self, failed: Sequence[picture_lists.Unit]) -> None:
         if not failed:

@@ -140,7 +140,7 @@ def _annotate(unit, plan, masks, log) -> Counter:
         notes = _Task(unit, plan, masks, log).run()
         counts = _publish(unit, plan, notes)
     except _Failed:
-        log.keep('failed.jsonl')
+        log.keep_failed()
         return Counter(archives_failed=1)
     except _Stopped:
         raise
@@ -150,13 +150,13 @@ def _annotate(unit, plan, masks, log) -> Counter:
         with contextlib.suppress(OSError):  # on a full disk not even this can be written
             detail = f'{type(error).__name__}: {error}'
             log.add(faults.Fault(unit.name, fault_log.UNFINISHED, detail))
-            log.keep('failed.jsonl')
+            log.keep_failed()
         return Counter(archives_unfinished=1)
     return counts + Counter(archives=1)
 
 
 def _check_run(plan: Plan) -> None:
-    if driver.is_over(plan.staging, plan.run):
+    if driver.is_over(plan.staging.folder, plan.run):
         raise _Stopped
 
 

@@ -134,7 +134,7 @@ def find(
     units, lists = [], {}
     for number, portion in enumerate(portions, first_number):
         start = (1 if first_id is None else first_id) + (number - first_number) * archive_size
-        units.append(Unit(number, start, len(portion), None, _identity(portion)))
+        units.append(Unit(number, start, len(portion), None, _identity(portion, start)))
         lists[number] = portion
     _check_last(units)
     return Found(units, lists, passed_over)
@@ -187,9 +187,9 @@ def _portions(files: list[str], size: int) -> list[list[str]]:
     return [files[start : start + size] for start in range(0, len(files), size)]
 
 
-def _identity(files: Iterable[str]) -> str:
-    """Names of the files, and sizes and times of local ones, in 32 digits."""
-    digest = hashlib.sha256()
+def _identity(files: Iterable[str], first_id: int) -> str:
+    """The first id, names of the files, and sizes and times of local ones, in 32 digits."""
+    digest = hashlib.sha256(str(first_id).encode())
     for file in files:
         stat = None
         if '://' not in file:  # each question to a bucket takes a while

@@ -240,6 +240,7 @@ def mixed(tmp_path):
 
 
 def test_a_bad_picture_stops_its_archive(mixed, model, tmp_path):
+    (mixed / 'c.jpg').write_bytes(samples.jpeg(4))
     out = tmp_path / 'out'
     with pytest.raises(
         faults.DataError, match=r'(?s)a\.heic: expected a picture that .*skip'

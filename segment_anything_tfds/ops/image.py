@@ -122,9 +122,17 @@ def _place(pixels, geometry: Geometry, fill, *, antialias: bool) -> tf.Tensor:
     resized = tf.cast(resized + 0.5, tf.uint8)
     mirrored = tf.cond(geometry.flip, lambda: tf.reverse(resized, [1]), lambda: resized)
     rows, columns = tf.unstack(geometry.canvas - geometry.size)
-    right = _block(geometry.size[0], columns, fill)
-    below = _block(rows, geometry.canvas[1], fill)
-    return tf.concat([tf.concat([mirrored, right], axis=1), below], axis=0)
+    placed = _extended(mirrored, geometry.size[0], columns, 1, fill)
+    return _extended(placed, rows, geometry.canvas[1], 0, fill)
+
+
+def _extended(pixels, height, width, axis: int, fill) -> tf.Tensor:
+    """Adds a block of one colour, right or below; where it is empty, nothing is copied."""
+    return tf.cond(
+        height * width > 0,
+        lambda: tf.concat([pixels, _block(height, width, fill)], axis),
+        lambda: pixels,
+    )
 
 
 def _block(height, width, color) -> tf.Tensor:

@@ -15,6 +15,7 @@ import tensorflow as tf
 from segment_anything_tfds.ops import rle, validate
 from segment_anything_tfds.ops.geometries import Geometry, fit, jitter, random_flip
 from segment_anything_tfds.ops.image import apply_to_image, decode_image
+from segment_anything_tfds.ops.rle import decoding
 from segment_anything_tfds.ops.rle.core import boundaries
 
 _TIE = 1e-9
@@ -71,9 +72,37 @@ def draw_masks(
       >>> transforms.draw_masks(['52203'], [4, 4], geometry, (2, 2)).numpy().tolist()
       [[[1, 0], [0, 0]]]
     """
+    masks = boundaries.read('transforms.draw_masks', counts, size)
+    return draw_shown(masks, geometry, mask_size)[0]
+
+
+def draw_shown(
+    masks: boundaries.Masks, geometry: Geometry, mask_size: tuple[int, int]
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws masks as `draw_masks`, and tells which have a pixel there without looking at pixels.
+
+    Args:
+      masks: what `read_masks` gave.
+      geometry: what `fit`, `jitter` or `random_flip` gave.
+      mask_size: Python ints, height h and width w of the grid.
+
+    Returns:
+      uint8 [N, h, w] and bool [N].
+
+    Raises:
+      tf.errors.InvalidArgumentError: as `rle.decode_resized`.
+
+    Example:
+      >>> geometry = transforms.fit([4, 4], [8, 8])
+      >>> masks = transforms.read_masks(['52203', '`0'], [4, 4])
+      >>> transforms.draw_shown(masks, geometry, (2, 2))[1].numpy()
+      array([ True, False])
+    """
     # a centre that falls on the edge of a pixel belongs to it, whatever float64 rounds to
     window = _window_of(geometry, geometry.canvas) + [_TIE, _TIE, 0, 0]
-    return rle.decode_resized(counts, size, mask_size, window=window, flip=geometry.flip)
+    return decoding.draw_view(
+        'transforms.draw_masks', masks, mask_size, window=window, flip=geometry.flip
+    )
 
 
 @boundaries.takes_masks
@@ -197,6 +226,7 @@ __all__ = [
     'apply_to_points',
     'decode_image',
     'draw_masks',
+    'draw_shown',
     'fit',
     'is_inside',
     'jitter',

@@ -89,16 +89,37 @@ def decode_resized(
     name = 'rle.decode_resized'
     validate.choice(name, 'method', method, ('nearest', 'area'))
     masks = boundaries.read(name, counts, size)
+    options = {'window': window, 'placement': placement, 'flip': flip}
+    return draw_view(name, masks, target_size, method=method, **options)[0]
+
+
+def draw_view(
+    where: str,
+    masks: boundaries.Masks,
+    target_size: tf.Tensor,
+    *,
+    window: tf.Tensor | None,
+    flip: tf.Tensor | bool,
+    placement: tf.Tensor | None = None,
+    method: str = 'nearest',
+) -> tuple[tf.Tensor, tf.Tensor | None]:
+    """As `decode_resized`, and for `nearest` also bool [N], which masks have a pixel there.
+
+    That is known from the runs; what was drawn need not be looked at.
+    """
     source = tf.stack([masks.height, masks.width])
-    view = views.make(name, source, target_size, window, placement, flip)
+    view = views.make(where, source, target_size, window, placement, flip)
     target = tf.stack([view.y.target, view.x.target])
-    itemsize = 4 if method == 'area' else 1
-    with tf.control_dependencies(views.limit_output(name, masks.number, target, itemsize)):
+    itemsize, shown = 4 if method == 'area' else 1, None
+    with tf.control_dependencies(views.limit_output(where, masks.number, target, itemsize)):
         if method == 'area':
             drawn = coverage.cover(masks.found, view, masks.number)
         else:
-            drawn = drawing.draw(*views.sample(masks.found, view), masks.number)
-    return tf.ensure_shape(drawn, [masks.shape[0], *_static_size(target_size)])
+            found, grid = views.sample(masks.found, view)
+            ones = tf.ones_like(found.rows)
+            shown = tf.math.unsorted_segment_sum(ones, found.rows, masks.number) > 0
+            drawn = drawing.draw(found, grid, masks.number)
+    return tf.ensure_shape(drawn, [masks.shape[0], *_static_size(target_size)]), shown
 
 
 @boundaries.takes_masks

@@ -103,9 +103,15 @@ def read(counts: tf.Tensor, size: tf.Tensor, window: tf.Tensor | None):
 
 
 def padded(rows: tf.Tensor, count: int, value: int = 0) -> tf.Tensor:
-    """Fills rows up to `count`, which becomes static."""
-    missing = [[0, count - tf.shape(rows)[0]]] + [[0, 0]] * (len(rows.shape) - 1)
-    return tf.ensure_shape(tf.pad(rows, missing, constant_values=value), [count, *rows.shape[1:]])
+    """Fills rows up to `count`, which becomes static; whole masks are not copied without need."""
+    missing = count - tf.shape(rows)[0]
+    paddings = [[0, missing]] + [[0, 0]] * (len(rows.shape) - 1)
+
+    def fill():
+        return tf.pad(rows, paddings, constant_values=value)
+
+    filled = fill() if len(rows.shape) < 3 else tf.cond(missing > 0, fill, lambda: rows)
+    return tf.ensure_shape(filled, [count, *rows.shape[1:]])
 
 
 def _weights(recipe, annotations, area) -> tf.Tensor | None:

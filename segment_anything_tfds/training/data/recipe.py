@@ -180,8 +180,8 @@ class Recipe:
         inside = chosen['boxes']
         if window is not None:
             inside = rle.bbox(read, convention='xyxy_inclusive')
-        masks = transforms.draw_masks(read, None, geometry, (self.mask_size,) * 2)
-        valid = tf.cast(tf.reduce_max(masks, axis=[1, 2]), tf.float32)
+        masks, shown = transforms.draw_shown(read, geometry, (self.mask_size,) * 2)
+        valid = tf.cast(shown, tf.float32)
         points, labels = recipe_prompts.points(self, read, chosen['point_coords'], geometry, seeds)
         moved = transforms.apply_to_points(points, geometry)
         frames = recipe_prompts.frames(self, inside, geometry, seeds[5])

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow_datasets.public_api as tfds
 
 from segment_anything_tfds import tfds_parts
-from segment_anything_tfds.prepare import options
+from segment_anything_tfds.prepare import builder_options
 from segment_anything_tfds.source import released, selection
 from segment_anything_tfds.source.remote import links_file
 
@@ -78,7 +78,7 @@ class Builder(tfds_parts.FileReaderBuilder, skip_registration=True):
             'shards_per_archive': shards_per_archive,
             'digests': digests,
         }
-        self._options = options.Options(**choices)
+        self._options = builder_options.Options(**choices)
         self.BUILDER_CONFIGS = []
         super().__init__(**kwargs)
         tfds_parts.remember_choices(self, file_format=kwargs.get('file_format'), **choices)

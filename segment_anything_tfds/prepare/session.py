@@ -17,7 +17,7 @@ import tensorflow_datasets.public_api as tfds
 from etils import epath
 
 from segment_anything_tfds import tfds_parts
-from segment_anything_tfds.prepare import build, finding, options, publish, summary
+from segment_anything_tfds.prepare import build, builder_options, finding, publish, summary
 from segment_anything_tfds.prepare.staging import driver, object_store, place
 
 _UPDATE = tfds.download.GenerateMode.UPDATE_DATASET_INFO
@@ -83,7 +83,7 @@ class Session:
         dl_manager: tfds.download.DownloadManager,
         download_config: tfds.download.DownloadConfig,
         builder: tfds_parts.FileReaderBuilder,
-        choices: options.Options,
+        choices: builder_options.Options,
     ) -> summary.Summary:
         """Builds the split, while TFDS writes a data set; see `build.build_split`.
 

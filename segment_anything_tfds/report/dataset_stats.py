@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from segment_anything_tfds.report import shapes
+from segment_anything_tfds.report import mask_shapes
 from segment_anything_tfds.report.axes import AXES, OF_IMAGES, Axis
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.record import coco_rle
@@ -95,10 +95,10 @@ class Statistics:
           stability_score: float [N]; below 0 for masks without scores.
 
         Raises:
-          ValueError: a mask is malformed; see `shapes.measure`.
+          ValueError: a mask is malformed; see `mask_shapes.measure`.
         """
         height, width = map(int, size)
-        measured = shapes.measure(counts, (height, width))
+        measured = mask_shapes.measure(counts, (height, width))
         full = measured.areas > 0
         self.images += 1
         self.masks += len(counts)

@@ -14,7 +14,7 @@ from pycocotools import mask as mask_utils
 
 from segment_anything_tfds.cli import main
 from segment_anything_tfds.prepare import runner
-from segment_anything_tfds.report import counting, dataset_stats, plots, shapes
+from segment_anything_tfds.report import counting, dataset_stats, mask_shapes, plots
 
 
 def _hull_area(mask: np.ndarray) -> float:
@@ -48,7 +48,7 @@ def _counts(masks: np.ndarray) -> list[bytes]:
 
 
 def _check_measures(masks: np.ndarray) -> None:
-    measured = shapes.measure(_counts(masks), masks.shape[1:])
+    measured = mask_shapes.measure(_counts(masks), masks.shape[1:])
     for n, mask in enumerate(masks):
         assert measured.areas[n] == mask.sum()
         if mask.any():
@@ -84,7 +84,7 @@ def test_measure_shapes():
 
 
 def test_measure_no_masks():
-    measured = shapes.measure([], [5, 7])
+    measured = mask_shapes.measure([], [5, 7])
     assert measured.areas.shape == (0,) and measured.centers.shape == (0, 2)
     assert measured.hull_areas.shape == (0,)
 
@@ -93,9 +93,9 @@ def test_measure_refuses_malformed_masks():
     with pytest.raises(
         ValueError, match=r'runs that sum to height x width; got mask 1 .* sum to 5'
     ):
-        shapes.measure([b'4', b'5'], [2, 2])
+        mask_shapes.measure([b'4', b'5'], [2, 2])
     with pytest.raises(ValueError, match=r'ends with the end of a number; got mask 0'):
-        shapes.measure([b'P'], [2, 2])
+        mask_shapes.measure([b'P'], [2, 2])
 
 
 def test_docstring_examples():
@@ -265,7 +265,7 @@ def test_plots_and_page(statistics):
 def test_real_masks(shared_data):
     frames = json.loads((shared_data / 'sav_000001_auto.json').read_text())['masklet']
     rles = [rle for frame in frames for rle in frame]
-    measured = shapes.measure([rle['counts'].encode() for rle in rles], rles[0]['size'])
+    measured = mask_shapes.measure([rle['counts'].encode() for rle in rles], rles[0]['size'])
     for n in range(0, len(rles), 50):
         mask = mask_utils.decode(rles[n])
         assert measured.areas[n] == mask.sum()

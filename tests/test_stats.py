@@ -99,7 +99,7 @@ def test_measure_refuses_malformed_masks():
 
 
 def test_docstring_examples():
-    result = doctest.testmod(shapes)
+    result = doctest.testmod(mask_shapes)
     assert result.attempted and not result.failed
 
 

@@ -15,11 +15,12 @@ from collections.abc import Iterator
 import tensorflow_datasets as tfds
 from etils import epath
 from tensorflow_datasets.core import constants, dataset_builder, file_adapters, naming, utils
-from tensorflow_datasets.proto import tf_feature_pb2
+from tensorflow_datasets.proto import tf_example_pb2, tf_feature_pb2
 
 __all__ = [
     'ADAPTER_FOR_FORMAT',
     'INFO_FILE_NAME',
+    'Example',
     'FileFormat',
     'FileReaderBuilder',
     'Int64List',
@@ -33,6 +34,7 @@ __all__ = [
 NEWEST_TRIED = (4, 9)
 
 ADAPTER_FOR_FORMAT = file_adapters.ADAPTER_FOR_FORMAT
+Example = tf_example_pb2.Example
 FileFormat = file_adapters.FileFormat
 FileReaderBuilder = dataset_builder.FileReaderBuilder
 INFO_FILE_NAME = constants.DATASET_INFO_FILENAME

@@ -19,7 +19,9 @@ SMALL = {'image_size': 128, 'mask_size': 64, 'num_masks': 6}
 def dataset(tmp_path_factory):
     """The dummy data, prepared for real; JPEGs as bytes."""
     built = building.build(DUMMY, tmp_path_factory.mktemp('data'))
-    return built.as_dataset(split='train', decoders=training.Recipe().decoders).cache()
+    examples = built.as_dataset(split='train', decoders=training.Recipe().decoders).cache()
+    assert len(list(examples)) == 15  # a cache that is filled cannot be cut short by a short pass
+    return examples
 
 
 def _all_on(name='sam', **changes):

@@ -8,8 +8,6 @@ import pathlib
 import statistics
 import tempfile
 
-import numpy as np
-
 from segment_anything_tfds.cli import quiet, terminal
 from segment_anything_tfds.source import resources
 
@@ -21,9 +19,6 @@ Then loads them with `tfds.load`, decodes the masks inside the input pipeline, p
 and draws the masks over one image. With KerasHub installed, it also gives clicks and boxes to the
 small SAM that comes with the package, and draws what it makes of them beside the truth.
 """
-OBJECTS = (0.003, 0.1)  # smallest and largest part of the image that a shown object covers
-MOST_OBJECTS = 10
-CELL = 480
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -123,70 +118,10 @@ def _try_model(example: dict, path: pathlib.Path) -> None:
             'in the checkout, or segment-anything-tfds[training].'
         )
         return
-    from PIL import Image
+    from segment_anything_tfds.actions.learning import demo_model
 
-    from segment_anything_tfds import training
-    from segment_anything_tfds.report import draw
-
-    image, objects = example['image'], _objects(example['masks'])
-    predictor = training.Predictor(training.tiny_sam())
-    predictor.set_image(image)
-    clicks, boxes = _prompts(objects)
-    by_click = _best(
-        predictor, point_coords=clicks[:, None], point_labels=np.ones((len(clicks), 1))
-    )
-    by_box = _best(predictor, box=boxes, multimask_output=False)
-    nothing = np.zeros((0, *image.shape[:2]), np.uint8)
-    pictures = [
-        draw.overlay(image, nothing, points=clicks),
-        draw.overlay(image, by_click),
-        draw.overlay(image, objects),
-        draw.overlay(image, nothing, boxes=boxes),
-        draw.overlay(image, by_box),
-        draw.overlay(image, objects),
-    ]
-    scores = [_mean_iou(found, objects) for found in (by_click, by_box)]
-    captions = ['clicks', f'tiny_sam: mean IoU {scores[0]:.2f}', 'truth']
-    captions += ['boxes', f'tiny_sam: mean IoU {scores[1]:.2f}', 'truth']
-    sheet = draw.contact_sheet(pictures, captions, columns=3, cell=CELL)
-    Image.fromarray(sheet).save(path)
+    click, box, count = demo_model.draw(example['image'], example['masks'], path)
     terminal.say(
-        f'What the small SAM makes of a click ({scores[0]:.2f} IoU) and a box ({scores[1]:.2f}) on '
-        f'{len(objects)} objects that it was not trained on: {path}'
+        f'What the small SAM makes of a click ({click:.2f} IoU) and a box ({box:.2f}) on '
+        f'{count} objects that it was not trained on: {path}'
     )
-
-
-def _objects(masks: np.ndarray) -> np.ndarray:
-    """Masks of some objects, bool [N, H, W], the largest first, none over another."""
-    free = np.ones(masks.shape[1:], bool)
-    shares = masks.mean(axis=(1, 2))
-    chosen = []
-    for index in np.argsort(-shares, kind='stable'):
-        mask = masks[index].astype(bool)
-        if OBJECTS[0] <= shares[index] <= OBJECTS[1] and free[mask].all():
-            chosen.append(mask)
-            free &= ~mask
-    return np.stack(chosen[:MOST_OBJECTS])
-
-
-def _prompts(objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A click in the middle of each object [N, 2], x and y, and its box [N, 4], x0, y0, x1, y1."""
-    from segment_anything_tfds.training.scoring import fullsize, next_click
-
-    windows = [fullsize.cut(mask) for mask in objects]
-    clicks = [next_click.center(window) for window in windows]
-    return (
-        np.array([[click.x, click.y] for click in clicks]),
-        np.array([window.corners for window in windows], float),
-    )
-
-
-def _best(predictor, **prompts) -> np.ndarray:
-    """Of each prompt's masks the one with the highest predicted IoU: bool [N, H, W]."""
-    masks, scores, _ = predictor.predict(**prompts)
-    return np.take_along_axis(masks, scores.argmax(1)[:, None, None, None], 1)[:, 0]
-
-
-def _mean_iou(found: np.ndarray, truth: np.ndarray) -> float:
-    overlap, union = (x.sum(axis=(1, 2)) for x in (found & truth, found | truth))
-    return float((overlap / union).mean())

@@ -13,9 +13,9 @@ from etils import epath
 from segment_anything_tfds import tfds_parts
 from segment_anything_tfds.prepare import (
     accounts,
+    builder_options,
     failures,
     finding,
-    options,
     prepared,
     progress,
     publish,
@@ -48,7 +48,7 @@ class Request:
     """
 
     config: str | None
-    options: options.Options
+    options: builder_options.Options
     download_config: tfds.download.DownloadConfig
     template: tfds_parts.ShardedFileTemplate
     dataset_dir: epath.Path

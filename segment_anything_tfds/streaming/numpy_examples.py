@@ -33,9 +33,9 @@ def parse(record: bytes) -> dict[str, Any]:
     Returns:
       A dict as above; arrays of N = 0 rows where the image has no masks.
     """
-    from tensorflow_datasets.proto import tf_example_pb2  # imports no TensorFlow
+    from segment_anything_tfds import tfds_parts  # imports no TensorFlow
 
-    fields = tf_example_pb2.Example.FromString(record).features.feature
+    fields = tfds_parts.Example.FromString(record).features.feature
     columns: dict[str, Any] = {
         name: _column(fields[f'annotations/{name}'], dtype).reshape(-1, *shape)
         for name, (dtype, shape) in _COLUMNS.items()

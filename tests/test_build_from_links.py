@@ -7,6 +7,7 @@ import samples
 from building import archives, build, digests, read, run_python
 from fault_server import PAGE, SECRET, FaultServer, Served
 
+from segment_anything_tfds import tfds_parts
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.remote import links_file
 
@@ -48,6 +49,26 @@ def test_reads_straight_from_links(server, tmp_path, clean):
     built = build(_write_links(server, tmp_path / 'manual'), tmp_path / 'data')
     assert digests(built.data_path) == clean
     assert not list(tmp_path.rglob('*.tar'))
+
+
+def test_small_archives_are_not_refused_for_the_size_of_sa_1b(server, tmp_path, monkeypatch):
+    """Where archives of SA-1B's size would not fit, servers are asked how large these are."""
+    disk = 100 << 20
+    asked = []
+
+    def has_room(needed, folder):
+        asked.append(needed)
+        return needed < disk
+
+    monkeypatch.setattr(tfds_parts, 'has_sufficient_disk_space', has_room)
+    server.objects['sa_000002.tar'].statuses = [(403, {}, b'Signature has expired')] * 50
+    with pytest.raises(faults.DataError, match='403'):
+        build(_write_links(server, tmp_path / 'manual'), tmp_path / 'data')
+    sizes = {name: len(served.body) for name, served in server.objects.items()}
+    assert asked == [asked[0], sizes['sa_000000.tar'] + sizes['sa_000001.tar']]
+    disk = 10_000
+    with pytest.raises(OSError, match='Not enough disk space'):
+        build(_write_links(server, tmp_path / 'manual'), tmp_path / 'other')
 
 
 @pytest.mark.parametrize(

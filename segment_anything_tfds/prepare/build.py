@@ -195,16 +195,21 @@ class _Build:
         return failure is None or failure.may_pass
 
     def _check_room(self, sources: Sequence[pair_stream.Source]) -> None:
-        """Has TFDS look whether there is room for the shards of archives that are to be read."""
-        needed = self._found.size(source.number for source in sources)
+        """Has TFDS look whether there is room for the shards of archives that are to be read.
+
+        Servers are asked for sizes only where archives of SA-1B's size would not fit.
+        """
+        if self._plan.max_examples is not None:
+            return
         folder = self._request.dataset_dir
-        if self._plan.max_examples is None and not tfds_parts.has_sufficient_disk_space(
-            needed, folder
-        ):
-            raise OSError(
-                f'Not enough disk space. Needed: {tfds.core.utils.Size(needed)} in {folder} for'
-                f' {len(sources)} archives. Name fewer of them, or give another `data_dir`.'
-            )
+        for ask in (False, True):
+            needed = self._found.size([source.number for source in sources], ask=ask)
+            if tfds_parts.has_sufficient_disk_space(needed, folder):
+                return
+        raise OSError(
+            f'Not enough disk space. Needed: {tfds.core.utils.Size(needed)} in {folder} for'
+            f' {len(sources)} archives. Name fewer of them, or give another `data_dir`.'
+        )
 
     def _raise_failures(self, failed: Sequence[pair_stream.Source], total: int) -> None:
         if not failed:

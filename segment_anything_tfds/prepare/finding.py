@@ -12,7 +12,7 @@ from etils import epath
 from segment_anything_tfds.prepare import accounts, prepared
 from segment_anything_tfds.source import released, selection
 from segment_anything_tfds.source.archive import pair_stream, paths
-from segment_anything_tfds.source.remote import links_file
+from segment_anything_tfds.source.remote import links_file, sizes
 
 _log = logging.getLogger(__name__)
 
@@ -31,10 +31,20 @@ class Found:
     sources: tuple[pair_stream.Source, ...]
     prepared: Mapping[int, accounts.Finished]
 
-    def size(self, numbers: Iterable[int]) -> int:
-        """Bytes that the shards of archives will take on disk, roughly."""
+    def size(self, numbers: Iterable[int], *, ask: bool = False) -> int:
+        """Bytes that the shards of archives will take on disk, roughly.
+
+        Args:
+          numbers: of the archives.
+          ask: whether to ask servers how large archives behind links are; what they do not say
+            counts nothing. Without it, such archives are as large as those of SA-1B.
+        """
         wanted = set(numbers)
-        return sum(_size(source) for source in self.sources if source.number in wanted)
+        sources = [source for source in self.sources if source.number in wanted]
+        links = [self.links.archives[s.number] for s in sources if ask and s.kind == 'link']
+        answers = sizes.ask(links, progress=False) if links else {}
+        told = {n: answer if isinstance(answer, int) else 0 for n, answer in answers.items()}
+        return sum(told[s.number] if s.number in told else _size(s) for s in sources)
 
 
 def read_links(manual_dir: epath.Path | None) -> links_file.Links:

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import signal
+import sys
 
 import numpy as np
 import pytest
@@ -30,3 +31,10 @@ def own_np_load():
     load = np.load
     yield
     np.load = load
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup():
+    """Gives models that are not trained the same weights whatever ran before, and in every run."""
+    if 'keras' in sys.modules:
+        sys.modules['keras'].utils.set_random_seed(7)

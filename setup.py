@@ -56,7 +56,6 @@ EXTRAS['test'] = [
     'webdataset',
     'wheel',
 ]
-# What its tutorials use; those that miss something are shown and not run.
 # The other sides of benchmarks/; CONTRIBUTING names those that are not Python packages.
 EXTRAS['bench'] = [
     *EXTRAS['dask'],
@@ -69,17 +68,8 @@ EXTRAS['bench'] = [
     'torch>=2.4',
     'webdataset',
 ]
+# What its tutorials use; those that miss something are shown and not run.
 EXTRAS['docs'] += [*EXTRAS['training'], *EXTRAS['report'], *EXTRAS['s3']]
-# The other sides of benchmarks/; CONTRIBUTING names those that are not Python packages.
-EXTRAS['bench'] = [
-    *EXTRAS['dask'],
-    *EXTRAS['training'],
-    *EXTRAS['report'],
-    'datasets',
-    'rlemasklib',
-    'torch>=2.4',
-    'webdataset',
-]
 EXTRAS['docs'] += ['grain', 'jax', 'moto[server]', 'torch']
 
 

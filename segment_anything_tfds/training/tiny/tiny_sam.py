@@ -20,9 +20,9 @@ def tiny_sam(pretrained: bool = True, **options: Any) -> PromptableSegmenter:
     """Makes the package's own small SAM: 512 pixels, 2 million parameters.
 
     `examples/train_tiny_sam.py` trains its weights on the scenes that `dummy_data` paints. They
-    know nothing else, and say nothing about photographs. On 20 scenes that it had not seen, one
-    click gives a mean IoU of 0.41 by the best output and 0.34 by the most confident one, a box
-    0.40, and three clicks 0.31.
+    know nothing else, and say nothing about photographs. On 100 scenes that it had not seen, one
+    click gives a mean IoU of 0.65 by the best output and 0.61 by the most confident one, a box
+    0.67, and three clicks 0.51.
 
     It has the shape of SAM, with windows and global attention in the image encoder and 8 heads in
     the mask decoder, so `checkpoints.save` writes a file that Meta's classes load.
@@ -57,24 +57,20 @@ def tiny_sam(pretrained: bool = True, **options: Any) -> PromptableSegmenter:
     return PromptableSegmenter(parts, **options)
 
 
-def backbone(image_size: int = IMAGE_SIZE):
-    """Its `keras_hub.models.SAMBackbone`, with random weights.
-
-    Args:
-      image_size: side of the square image in pixels; training begins on smaller ones.
-    """
+def backbone():
+    """Its `keras_hub.models.SAMBackbone`, with random weights."""
     from segment_anything_tfds.training.sam import architecture
 
     return architecture.build(
         architecture.Sizes(
-            image_size=image_size,
-            encoder_dim=128,
+            image_size=IMAGE_SIZE,
+            encoder_dim=160,
             encoder_layers=5,
-            encoder_heads=4,
-            encoder_mlp_dim=512,
+            encoder_heads=5,
+            encoder_mlp_dim=640,
             window_size=8,
             global_layers=(2, 4),
-            dim=128,
+            dim=64,
             mask_channels=16,
             decoder_layers=2,
             decoder_mlp_dim=256,

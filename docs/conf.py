@@ -12,6 +12,7 @@ os.environ.setdefault('EPATH_USE_TF', 'false')  # one tutorial reads S3
 # Tutorials and the gallery run in processes of their own: what they import is this checkout.
 os.environ['PYTHONPATH'] = os.pathsep.join([str(DOCS.parent), os.environ.get('PYTHONPATH', '')])
 
+import docstrings
 import pages
 
 import segment_anything_tfds as sa1b
@@ -28,6 +29,8 @@ extensions = [
     'sphinx_copybutton',
     'sphinx_gallery.gen_gallery',
     'pages',
+    'docstrings',
+    'values',
 ]
 exclude_patterns = [
     '_build',
@@ -52,7 +55,7 @@ autodoc_preserve_defaults = True
 napoleon_use_rtype = False
 napoleon_use_ivar = True
 autodoc_inherit_docstrings = False
-nitpick_ignore_regex = [(r'py:.*', pattern) for pattern in pages.OTHERS]
+nitpick_ignore_regex = [(r'py:.*', pattern) for pattern in docstrings.OTHERS]
 
 # Tutorials and pictures: scripts that run while the site is built.
 sphinx_gallery_conf = pages.gallery_settings(DOCS)

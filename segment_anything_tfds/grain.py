@@ -11,7 +11,11 @@ Nothing of it imports TensorFlow.
 
 from __future__ import annotations
 
-from segment_anything_tfds.arrays.random_access import Examples as SA1B
+from segment_anything_tfds.arrays import random_access
 from segment_anything_tfds.arrays.rows import Rows
 
 __all__ = ['SA1B', 'Rows']
+
+
+class SA1B(random_access.Examples):
+    __doc__ = random_access.Examples.__doc__

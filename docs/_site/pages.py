@@ -16,6 +16,7 @@ import re
 import types
 
 import numpy as np
+import values
 from sphinx.util.docutils import SphinxDirective
 
 import segment_anything_tfds as sa1b
@@ -30,15 +31,6 @@ NEEDED = {
 }
 # Public modules that need another package, and are imported by name.
 FRAMEWORKS = ('grain', 'torch')
-# Names of other projects in signatures; their documentation is not at hand offline.
-OTHERS = (
-    r'(tf|tensorflow|tfds|tensorflow_datasets|np|numpy|keras|keras_hub|PIL|Image|apache_beam|beam|grain|torch)(\..*)?',
-    r'(pathlib|collections|typing|abc|os|enum|datetime|types|argparse|threading)\..*',
-    r'(optional|callable|function|iterable|array|array_like|Callable|Iterable|Iterator|Sequence|Mapping|Path|Any|Literal).*',
-    PACKAGE
-    + r'\.(ops|source|training|prepare|report|exchange|actions|annotate|streaming|cli)\..*',  # where things live
-    r'DatasetBlockedError|tf\.errors\..*',
-)
 
 
 def public_modules() -> dict[str, types.ModuleType]:
@@ -76,7 +68,8 @@ def _write_python(folder: pathlib.Path) -> None:
     modules = public_modules()
     for path, module in sorted(modules.items(), key=lambda item: item[0].count('.')):
         _write_if_changed(folder / f'{path}.rst', _module_page(path, module, seen))
-    listing = '\n'.join(f'   {path}' for path in modules)
+    _write_if_changed(folder / 'values.rst', values.page())
+    listing = '\n'.join(f'   {path}' for path in [*modules, 'values'])
     _write_if_changed(
         folder / 'index.rst',
         f'Python\n======\n\nWhat ``import {PACKAGE} as sa1b`` offers. Modules are imported when they'
@@ -89,6 +82,7 @@ def _module_page(path: str, module: types.ModuleType, seen: dict[int, str]) -> s
     lines = [title, '=' * len(title), '', f'.. py:module:: {path}', '']
     # `sa1b.rle` is an attribute, not a module of that name: the text is taken from where it lives.
     lines += [f'.. automodule:: {module.__name__}', '   :no-index:', '']
+    lines += [f'.. py:currentmodule:: {path}', '']
     for name in names(module):
         lines += _entry(path, name, getattr(module, name), seen)
     return '\n'.join(lines) + '\n'
@@ -202,33 +196,9 @@ class NewPictures:
         return figure_rst(saved, gallery_conf['src_dir'])
 
 
-def _as_rst(app, what, name, value, options, lines) -> None:
-    """Turns the little Markdown of our docstrings, tables, into what Sphinx reads."""
-    found = list(lines)
-    lines.clear()
-    while found:
-        line = found.pop(0)
-        if re.fullmatch(r'\s*\|.*\|', line) and found and re.fullmatch(r'\s*[|\-: ]+', found[0]):
-            found.pop(0)
-            rows = [line]
-            while found and re.fullmatch(r'\s*\|.*\|', found[0]):
-                rows.append(found.pop(0))
-            lines += _table(rows)
-        else:
-            lines.append(re.sub(r'(?<![\\|`])\|', r'\|', line))  # |A| is no substitution here
-
-
-def _table(rows: list[str]) -> list[str]:
-    indent = re.match(r'\s*', rows[0])[0]
-    out = [f'{indent}.. list-table::', f'{indent}   :header-rows: 1', '']
-    for row in rows:
-        cells = [cell.strip() for cell in row.strip().strip('|').split('|')]
-        for number, cell in enumerate(cells):
-            out.append(f'{indent}   {"* -" if number == 0 else "  -"} {cell}')
-    return [*out, '']
-
-
 def _make_pages(app) -> None:
+    public_modules()
+    values.import_what_only_type_checkers_do()
     reference = pathlib.Path(app.srcdir) / 'reference'
     _written.clear()
     _write_python(reference / 'python')
@@ -247,7 +217,8 @@ class Features(SphinxDirective):
         lines = ['| feature | class | shape | dtype | what |', '|---|---|---|---|---|']
         for row in features.catalog_documentation():
             shape = row.tensor_info.shape if row.tensor_info else ''
-            dtype = np.dtype(row.tensor_info.dtype).name if row.tensor_info else ''
+            dtype = np.dtype(row.tensor_info.np_dtype).name if row.tensor_info else ''
+            dtype = dtype.replace('object', 'string')
             cells = [f'`{row.name}`', row.cls_name, str(shape), dtype, row.description or '']
             if row.name:
                 lines.append(f'| {" | ".join(cells)} |')
@@ -258,5 +229,4 @@ def setup(app) -> dict:
     """Called by Sphinx."""
     app.connect('builder-inited', _make_pages)
     app.add_directive('features', Features)
-    app.connect('autodoc-process-docstring', _as_rst)
     return {'parallel_read_safe': True}

@@ -19,19 +19,24 @@ counts, size = segmentation['counts'], segmentation['size'][0]
 
 # %%
 
+FILL = (124, 116, 104)  # SAM's mean colour, where the image does not reach
 transforms = sa1b.transforms
 canvas = (256, 256)
+whole = transforms.fit(size, canvas)
 geometries = {
-    'fit': transforms.fit(size, canvas),
-    'jitter': transforms.jitter(size, canvas, seed=(0, 1)),
+    'fit': whole,
+    'fit, mirrored': transforms.random_flip(whole, seed=(0, 0), probability=1.0),
+    'jitter': transforms.jitter(size, canvas, seed=(0, 3)),
     'jitter, another seed': transforms.jitter(size, canvas, seed=(0, 5)),
 }
-figure, axes = plt.subplots(1, 3, figsize=(9, 3.2), layout='constrained')
+figure, axes = plt.subplots(1, 4, figsize=(10, 2.8), layout='constrained')
 for (name, geometry), axis in zip(geometries.items(), axes, strict=True):
-    pixels = transforms.apply_to_image(image, geometry).numpy()
-    masks = transforms.draw_masks(counts, size, geometry, canvas).numpy()
+    pixels = transforms.apply_to_image(image, geometry, fill=FILL).numpy()
     axis.imshow(pixels.astype('uint8'))
-    axis.contour(masks.sum(0), levels=[0.5, 1.5, 2.5], linewidths=0.8, colors='yellow')
+    masks = transforms.draw_masks(counts, size, geometry, canvas).numpy()
+    for number, mask in enumerate(masks):
+        if mask.any() and not mask.all():
+            axis.contour(mask, levels=[0.5], linewidths=0.8, colors=f'C{number % 10}')
     axis.set_title(name)
     axis.axis('off')
-figure.savefig('augmentations.png', dpi=90)
+figure.savefig('augmentations.png', dpi=100)

@@ -32,7 +32,7 @@ for level, axis in enumerate(axes.flat[:3]):
     for number in np.nonzero(depth == level)[0]:
         shown[masks[number]] = number
     axis.imshow(colours[shown])
-    axis.set_title(f'depth {level}: {np.sum(depth == level)} masks')
+    axis.set_title(f'depth {level}: {np.sum(depth == level)} of {len(depth)} masks')
 axes.flat[3].imshow(colours[leaves])
 axes.flat[3].set_title('leaf map')
 for axis in axes.flat:

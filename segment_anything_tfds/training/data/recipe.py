@@ -139,7 +139,7 @@ class Recipe:
 
     @property
     def model_options(self) -> dict[str, Any]:
-        """The recipe's part of the model: `PromptableSegmenter(segmenter, **these)`."""
+        """What the model takes of the recipe, as `PromptableSegmenter(segmenter, **these)`."""
         return {name: getattr(self, name) for name in _MODEL}
 
     @tf.autograph.experimental.do_not_convert

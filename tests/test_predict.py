@@ -38,7 +38,7 @@ def _decoded(record):
 
 def test_clicks_are_one_prompt_and_boxes_are_many(folder, capsys):
     model, png = folder / 'sam.keras', folder / 'new' / 'out.png'
-    clicks = ['--point', '40,30', '--point=50.5,20', '--background', '5,5']
+    clicks = ['--points', '40,30', '--points=50.5,20', '--background', '5,5']
     assert _run(folder, '--model', model, *clicks, '--png', png, '--json') == 0
     record = json.loads(capsys.readouterr().out)
     assert record['image'] == {
@@ -58,7 +58,7 @@ def test_clicks_are_one_prompt_and_boxes_are_many(folder, capsys):
     assert (drawn != np.asarray(Image.open(folder / 'photo.png'))).any()
 
     boxes = [[10, 10, 40, 40], [50, 5, 80, 50]]
-    options = [f'--box={",".join(map(str, box))}' for box in boxes]
+    options = [f'--boxes={",".join(map(str, box))}' for box in boxes]
     assert _run(folder, '--model', model, *options, '--json') == 0
     record = json.loads(capsys.readouterr().out)
     masks, _, _ = predictor.predict(box=np.array(boxes), multimask_output=False)
@@ -75,19 +75,23 @@ def test_a_single_click_takes_the_most_confident_of_three(folder):
 
 
 def test_a_table_without_json(folder, capsys):
-    assert _run(folder, '--model', folder / 'sam.keras', '--box', '10,10,40,40') == 0
+    assert _run(folder, '--model', folder / 'sam.keras', '--boxes', '10,10,40,40') == 0
     assert 'predicted_iou' in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ('args', 'code', 'says'),
     [
-        ([], 2, 'expected --point x,y or --box x0,y0,x1,y1; got no prompt'),
-        (['--point', '40'], 2, "expected x,y; got '40'"),
-        (['--point', '90.5,3'], 2, '--point: expected pixels of the image, 90 x 60; got 90.5,3'),
-        (['--box', '9,9,9,30'], 2, '--box: expected x0,y0,x1,y1 with x0 < x1'),
-        (['--box', '1,1,9,9', '--box', '1,1,8,8', '--point', '3,3'], 2, 'one box beside clicks'),
-        (['--point', '3,3', '--model', 'absent.keras'], 2, 'a file that exists; got absent.keras'),
+        ([], 2, 'expected --points x,y or --boxes x0,y0,x1,y1; got no prompt'),
+        (['--points', '40'], 2, "expected x,y; got '40'"),
+        (['--points', '90.5,3'], 2, '--points: expected pixels of the image, 90 x 60; got 90.5,3'),
+        (['--boxes', '9,9,9,30'], 2, '--boxes: expected x0,y0,x1,y1 with x0 < x1'),
+        (
+            ['--boxes', '1,1,9,9', '--boxes', '1,1,8,8', '--points', '3,3'],
+            2,
+            'one box beside clicks',
+        ),
+        (['--points', '3,3', '--model', 'absent.keras'], 2, 'a file that exists; got absent.keras'),
     ],
 )
 def test_what_is_wrong_is_said(folder, capsys, args, code, says):
@@ -97,12 +101,12 @@ def test_what_is_wrong_is_said(folder, capsys, args, code, says):
 
 def test_files_that_are_no_pictures_are_named(folder, capsys):
     (folder / 'text.png').write_text('no picture')
-    assert cli.main(['predict', str(folder / 'text.png'), '--point', '3,3']) == 1
+    assert cli.main(['predict', str(folder / 'text.png'), '--points', '3,3']) == 1
     assert 'expected `image` to be a picture file; got' in capsys.readouterr().err
-    assert cli.main(['predict', str(folder / 'absent.png'), '--point', '3,3']) == 2
+    assert cli.main(['predict', str(folder / 'absent.png'), '--points', '3,3']) == 2
 
 
 def test_files_that_are_no_models_are_named(folder, capsys):
     (folder / 'text.keras').write_text('no model')
-    assert _run(folder, '--point', '3,3', '--model', folder / 'text.keras') == 1
+    assert _run(folder, '--points', '3,3', '--model', folder / 'text.keras') == 1
     assert 'expected `model` to be a file of Keras; got' in capsys.readouterr().err

@@ -1,9 +1,11 @@
 """What commands do, done from Python: the same options, and values that programs can use."""
 
 import argparse
+import dataclasses
 import inspect
 import io
 import json
+import operator
 import pathlib
 
 import building
@@ -17,10 +19,19 @@ from segment_anything_tfds.exchange import options
 from segment_anything_tfds.source import faults
 
 DUMMY = building.REPO / 'dummy_data'
-COMMANDS = ('links', 'download', 'verify', 'preview', 'stats', 'export')
+COMMANDS = tuple(name for name in main.COMMANDS if name != 'demo')
+FUNCTIONS = {'import': 'import_data', 'annotate': 'annotate.write_archives'}  # else of that name
 # Ways of talking to a terminal, and of talking to a program, have no counterpart.
 ON_TERMINAL = {'json', 'traceback', 'help'}
-IN_PYTHON = {'progress', 'on_fault', 'layout'}
+IN_PYTHON = {'progress', 'on_fault', 'layout', 'settings', 'beam_runner'}
+# What else a command alone has: `sa1b annotate --preview` calls `sa1b.preview` after it.
+ALONE = {'annotate': {'preview'}}
+# Defaults that a terminal writes in another way, or that are others on purpose.
+OTHER_DEFAULTS = {
+    ('verify', 'jobs'): (2, 1),
+    ('evaluate', 'clicks'): ('1,2,3,5,9', (1, 2, 3, 5, 9)),
+    ('predict', 'model'): (None, 'tiny'),  # the command says which one it took
+}
 
 
 def _options(command: str) -> dict[str, argparse.Action]:
@@ -29,18 +40,34 @@ def _options(command: str) -> dict[str, argparse.Action]:
     return {action.dest: action for action in subparsers.choices[command]._actions}
 
 
+def _parameters(command: str) -> dict[str, object]:
+    """Names and defaults of the function's parameters, those that it passes on included."""
+    function = operator.attrgetter(FUNCTIONS.get(command, command))(sa1b)
+    parameters = inspect.signature(function).parameters
+    named = {name: value.default for name, value in parameters.items() if name not in IN_PYTHON}
+    passed_on = {'layout': options.Options, 'settings': sa1b.annotate.Settings}
+    for name in passed_on.keys() & parameters.keys():
+        for field in dataclasses.fields(passed_on[name]):
+            named[field.name] = field.default if name == 'layout' else argparse.SUPPRESS
+    if 'settings' in parameters:
+        named['settings'] = parameters['settings'].default
+        del named['point_grids'], named['output_mode']  # arrays, and what archives do not hold
+    return named
+
+
 @pytest.mark.parametrize('command', COMMANDS)
 def test_command_and_function_have_the_same_options(command):
-    parameters = inspect.signature(getattr(sa1b, command)).parameters
-    of_function = set(parameters) - IN_PYTHON
-    if 'layout' in parameters:
-        of_function |= set(options.Options.__dataclass_fields__)
-    of_command = _options(command)
-    assert set(of_command) - ON_TERMINAL == of_function
-    for name in of_function & set(parameters):
-        default = of_command[name].default
-        if name not in ('jobs', 'image', 'merge', 'file', 'paths', 'format', 'out'):
-            assert parameters[name].default == default, name
+    of_function, of_command = _parameters(command), _options(command)
+    assert set(of_command) - ON_TERMINAL - ALONE.get(command, set()) == set(of_function)
+    for name, default in of_function.items():
+        on_terminal = of_command[name].default
+        if default is inspect.Parameter.empty:
+            assert on_terminal is None, name
+        elif default in ((), []):
+            assert not on_terminal, name
+        else:
+            pair = OTHER_DEFAULTS.get((command, name), (default, default))
+            assert (on_terminal, default) == pair, name
 
 
 @pytest.mark.parametrize('name', sa1b.__all__)

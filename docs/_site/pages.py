@@ -93,10 +93,10 @@ def _entry(path: str, name: str, value: object, seen: dict[int, str]) -> list[st
     if inspect.ismodule(value):
         return []
     if not (inspect.isclass(value) or inspect.isroutine(value)):
-        return [f'.. py:data:: {full}', '', f'   {_short(value)}', '']
+        return [f'.. py:data:: {name}', '', f'   {_short(value)}', '']
     if id(value) in seen:
         kind = 'class' if inspect.isclass(value) else 'function'
-        return [f'.. py:{kind}:: {full}', '', f'   The same as :py:obj:`{seen[id(value)]}`.', '']
+        return [f'.. py:{kind}:: {name}', '', f'   The same as :py:obj:`{seen[id(value)]}`.', '']
     seen[id(value)] = full
     if inspect.isclass(value):
         return [f'.. autoclass:: {full}', '   :members:', '']

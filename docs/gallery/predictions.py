@@ -75,7 +75,7 @@ figure.savefig('boxes.png', dpi=100)
 # From the command line
 # ---------------------
 #
-# ``sa1b predict photo.jpg --point 725,200`` draws the same, and so does ``sa1b.predict``.
+# ``sa1b predict photo.jpg --points 725,200`` draws the same, and so does ``sa1b.predict``.
 
 found = sa1b.predict(image, points=[(725, 200)])
 found.picture.save('predict.png')

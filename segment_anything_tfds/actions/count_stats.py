@@ -143,7 +143,7 @@ def _count(
     logging.disable(logging.NOTSET)
     with tempfile.TemporaryDirectory() as folder, runner.quiet(), _interruptible():
         path = os.fspath(out) if out else f'{folder}/stats.json'
-        pipeline = runner.pipeline(options=_beam_options(beam_options))
+        pipeline = runner.pipeline(options=beam_options)
         count = functools.partial(count_unit, filter=filter)
         return counting.run(units, count, pipeline, path)
 
@@ -197,10 +197,3 @@ def count_unit(unit, filter: str | None = None):
         for fault in error.faults:
             statistics.add_fault(fault)
     return statistics
-
-
-def _beam_options(text: str):
-    from apache_beam.options import pipeline_options
-
-    flags = [f'--{flag.strip()}' for flag in text.split(',') if flag.strip()]
-    return pipeline_options.PipelineOptions(flags=flags)

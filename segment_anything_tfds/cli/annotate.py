@@ -65,7 +65,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         '--beam_options',
-        default='',
         metavar='OPTIONS',
         help="run on Beam, with options joined by commas: 'runner=DataflowRunner,project=...'",
     )
@@ -155,7 +154,7 @@ def run(args: argparse.Namespace) -> int:
             max_side=args.max_side,
             on_error=args.on_error,
             precision=args.precision,
-            beam_options=_beam_options(args.beam_options),
+            beam_options=args.beam_options,
         )
     except FileExistsError as error:
         raise terminal.UsageError(str(error)) from None
@@ -177,15 +176,6 @@ def _settings(args: argparse.Namespace):
         return settings.get(args.settings, **changes)
     except ValueError as error:
         raise terminal.UsageError(str(error)) from None
-
-
-def _beam_options(text: str):
-    if not text:
-        return None
-    from apache_beam.options import pipeline_options
-
-    flags = [f'--{flag.strip()}' for flag in text.split(',') if flag.strip()]
-    return pipeline_options.PipelineOptions(flags=flags)
 
 
 def _preview(out: str) -> None:

@@ -11,9 +11,9 @@ segment what is clicked or boxed on an image
 
 All clicks together ask for one object, each box for one of its own.
 
-  sa1b predict photo.jpg --model sam_vit_b_01ec64.pth --point 500,375 --png out.png
-  sa1b predict photo.jpg --model sam_base_sa1b --box 425,600,700,875 --background 575,700 --json
-  sa1b predict sa_1.jpg --box 10,20,90,80 --box 100,40,160,120 --png out.png
+  sa1b predict photo.jpg --model sam_vit_b_01ec64.pth --points 500,375 --png out.png
+  sa1b predict photo.jpg --model sam_base_sa1b --boxes 425,600,700,875 --background 575,700 --json
+  sa1b predict sa_1.jpg --boxes 10,20,90,80 --boxes 100,40,160,120 --png out.png
 
 `--json` prints a record as in SA-1B's archives, with the masks as RLE.
 """
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a .keras file, Meta's .pth or .safetensors, a KerasHub preset, or 'tiny', which comes"
         ' with the package and knows painted scenes only (default: tiny)',
     )
-    for name, meaning in (('point', 'a click on the object'), ('background', 'a click beside it')):
+    for name, meaning in (('points', 'a click on the object'), ('background', 'a click beside it')):
         parser.add_argument(
             f'--{name}',
             type=_numbers(2, 'x,y'),
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help=f'{meaning}, in pixels; may be given several times',
         )
     parser.add_argument(
-        '--box',
+        '--boxes',
         type=_numbers(4, 'x0,y0,x1,y1'),
         action='append',
         default=[],
@@ -62,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
     found = predict_masks.predict(
         args.image,
         model=args.model or predict_masks.DEFAULT_MODEL,
-        points=args.point,
+        points=args.points,
         background=args.background,
-        boxes=args.box,
+        boxes=args.boxes,
         png=args.png,
     )
     if args.json:

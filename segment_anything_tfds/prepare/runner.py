@@ -19,7 +19,9 @@ class WorkerLostError(RuntimeError):
     """A worker process of a runner on this machine died."""
 
 
-def pipeline(runner=None, options: pipeline_options.PipelineOptions | None = None) -> beam.Pipeline:
+def pipeline(
+    runner=None, options: pipeline_options.PipelineOptions | str | None = None
+) -> beam.Pipeline:
     """A pipeline that runs in this process, unless `runner` or `options` name another runner.
 
     Beam's own default first looks for a Go binary to download, and takes options from the
@@ -27,12 +29,15 @@ def pipeline(runner=None, options: pipeline_options.PipelineOptions | None = Non
 
     Args:
       runner: a Beam runner or its name; overrides the one that `options` name.
-      options: Beam's options, for example from `tfds build --beam_pipeline_options`.
+      options: Beam's options, for example from `tfds build --beam_pipeline_options`; or a text with
+        options joined by commas, such as `'runner=DataflowRunner,project=...'`.
 
     Returns:
       A `beam.Pipeline`, not yet run.
     """
-    options = options or pipeline_options.PipelineOptions(flags=[])
+    if not isinstance(options, pipeline_options.PipelineOptions):
+        named = [name.strip() for name in (options or '').split(',')]
+        options = pipeline_options.PipelineOptions([f'--{name}' for name in named if name])
     if runner is None:
         runner = options.view_as(pipeline_options.StandardOptions).runner
     if runner in _IN_PROCESS:

@@ -99,10 +99,10 @@ def _prompts(points: Points, background: Points, boxes) -> dict[str, np.ndarray]
     """What `Predictor.predict` takes."""
     clicks = [*points, *background]
     if not clicks and not len(boxes):
-        raise choosing.ArgumentError('expected --point x,y or --box x0,y0,x1,y1; got no prompt.')
+        raise choosing.ArgumentError('expected --points x,y or --boxes x0,y0,x1,y1; got no prompt.')
     if clicks and len(boxes) > 1:
         raise choosing.ArgumentError(
-            f'--box: expected one box beside clicks; got {len(boxes)}. Ask for each box alone.'
+            f'--boxes: expected one box beside clicks; got {len(boxes)}. Ask for each box alone.'
         )
     prompts: dict[str, np.ndarray] = {}
     if clicks:
@@ -118,7 +118,7 @@ def _check_inside(pixels: np.ndarray, points: Points, background: Points, boxes)
     """Raises ArgumentError for prompts outside of the image, or boxes without a pixel."""
     height, width = pixels.shape[:2]
     corners = [corner for x0, y0, x1, y1 in boxes for corner in ((x0, y0), (x1, y1))]
-    for name, given in (('point', points), ('background', background), ('box', corners)):
+    for name, given in (('points', points), ('background', background), ('boxes', corners)):
         for x, y in given:
             if not (0 <= x <= width and 0 <= y <= height):
                 raise choosing.ArgumentError(
@@ -127,7 +127,7 @@ def _check_inside(pixels: np.ndarray, points: Points, background: Points, boxes)
     for x0, y0, x1, y1 in boxes:
         if x1 <= x0 or y1 <= y0:
             raise choosing.ArgumentError(
-                f'--box: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1; got {x0:g},{y0:g},{x1:g},'
+                f'--boxes: expected x0,y0,x1,y1 with x0 < x1 and y0 < y1; got {x0:g},{y0:g},{x1:g},'
                 f'{y1:g}.'
             )
 

@@ -91,7 +91,8 @@ def write_archives(
         `'skip'`: such pictures are left out, and named in the summary's folder.
       precision: of the model's image encoder, as `annotate.with_precision` takes it.
       beam_runner: a Beam runner or its name; in this process if not given.
-      beam_options: Beam's options; with them the work runs on Beam.
+      beam_options: Beam's options, or a text with options joined by commas, such as
+        `'runner=DataflowRunner,project=...'`; with them the work runs on Beam.
       progress: whether and how to show progress.
 
     Returns:

@@ -51,9 +51,9 @@ suppress_warnings = ['config.cache']
 default_role = 'code'
 autodoc_typehints = 'signature'
 autodoc_member_order = 'bysource'
-autodoc_preserve_defaults = True
 napoleon_use_rtype = False
 napoleon_use_ivar = True
+napoleon_attr_annotations = False
 autodoc_inherit_docstrings = False
 nitpick_ignore_regex = [(r'py:.*', pattern) for pattern in docstrings.OTHERS]
 

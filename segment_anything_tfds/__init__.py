@@ -33,6 +33,7 @@ if TYPE_CHECKING:  # for editors: the names that `__getattr__` imports
     from segment_anything_tfds.segment_anything_dataset_builder import Builder
     from segment_anything_tfds.source.access.archive_map import archive_index
     from segment_anything_tfds.source.record import coco_rle
+    from segment_anything_tfds.source.resources import demo_archives
     from segment_anything_tfds.streaming.stream_api import stream
 
 __version__ = '1.0.0'
@@ -45,6 +46,7 @@ _LAZY = {
     'archive_index': 'segment_anything_tfds.source.access.archive_map:archive_index',
     'boxes': 'segment_anything_tfds.ops.boxes',
     'coco_rle': 'segment_anything_tfds.source.record.coco_rle',
+    'demo_archives': 'segment_anything_tfds.source.resources:demo_archives',
     'download': 'segment_anything_tfds.actions.download_archives:download',
     'evaluate': 'segment_anything_tfds.actions.learning.judging:evaluate',
     'export': 'segment_anything_tfds.actions.export_records:export',
@@ -73,6 +75,7 @@ __all__ = [
     'archive_index',
     'boxes',
     'coco_rle',
+    'demo_archives',
     'download',
     'evaluate',
     'export',

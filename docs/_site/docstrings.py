@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections import namedtuple
 
+from sphinx.domains.python import PyObject
+
+_FIELD = type(namedtuple('_FIELD', 'x').x)
 # Names of other projects in signatures; their documentation is not at hand offline.
 OTHERS = (
     r'(tf|tensorflow|tfds|tensorflow_datasets|np|numpy|keras|keras_hub|PIL|Image|apache_beam|beam|grain|torch)(\..*)?',
@@ -15,18 +19,11 @@ OTHERS = (
 
 def as_rst(app, what, name, value, options, lines: list[str]) -> None:
     """Changes the lines of a docstring in place; connected to `autodoc-process-docstring`."""
-    found = list(lines)
+    found = _with_code(lines)
     lines.clear()
     while found:
         line = found.pop(0)
-        if (
-            line.endswith(':')
-            and len(found) > 1
-            and not found[0]
-            and _indent(found[1]) > _indent(line)
-        ):
-            lines.append(f'{line}:')  # code
-        elif re.fullmatch(r'\s*\|.*\|', line) and found and re.fullmatch(r'\s*[|\-: ]+', found[0]):
+        if re.fullmatch(r'\s*\|.*\|', line) and found and re.fullmatch(r'\s*[|\-: ]+', found[0]):
             found.pop(0)
             rows = [line]
             while found and re.fullmatch(r'\s*\|.*\|', found[0]):
@@ -39,8 +36,21 @@ def as_rst(app, what, name, value, options, lines: list[str]) -> None:
             lines.append(re.sub(r'(?<![\\|`])\|', r'\|', line))  # |A| is no substitution here
 
 
-def _indent(line: str) -> int:
-    return len(line) - len(line.lstrip())
+def _with_code(lines: list[str]) -> list[str]:
+    """The lines, where what is indented under a paragraph is code."""
+    found: list[str] = []
+    for line in lines:
+        if line.startswith('    ') and (not found or not found[-1]):
+            before = next((other for other in reversed(found) if other), '')
+            if before[:1] not in (' ', ':', '.', '-', '*'):
+                found += ['::', '']
+        found.append(line)
+    return found
+
+
+def skip(app, what, name, value, skip, options) -> bool | None:
+    """Leaves out the fields of tuples, which the text of their class names already."""
+    return True if isinstance(value, _FIELD) else None
 
 
 def _table(rows: list[str]) -> list[str]:
@@ -57,4 +67,8 @@ def _table(rows: list[str]) -> list[str]:
 def setup(app) -> dict:
     """Called by Sphinx."""
     app.connect('autodoc-process-docstring', as_rst)
+    app.connect('autodoc-skip-member', skip)
+    for field in PyObject.doc_field_types:
+        if field.name == 'variable':
+            field.label = 'Attributes'  # as our docstrings call them
     return {'parallel_read_safe': True}

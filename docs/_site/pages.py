@@ -11,6 +11,7 @@ import importlib
 import importlib.util
 import inspect
 import io
+import os
 import pathlib
 import re
 import types
@@ -29,6 +30,9 @@ NEEDED = {
     '04_jax_grain': ('grain', 'jax'),
     '05_bucket_and_cluster': ('moto', 's3fs'),
 }
+# The function behind each command.
+IN_PYTHON = {name: name for name in command.COMMANDS if name != 'demo'}
+IN_PYTHON |= {'import': 'import_data', 'annotate': 'annotate.write_archives'}
 # Public modules that need another package, and are imported by name.
 FRAMEWORKS = ('grain', 'torch')
 
@@ -117,6 +121,8 @@ def _write_commands(folder: pathlib.Path) -> None:
     commands = command.COMMANDS
     for name in commands:
         text = f'# sa1b {name}\n\n```text\n{_help([name])}\n```\n'
+        if name in IN_PYTHON:
+            text += f'\nIn Python: {{py:obj}}`{PACKAGE}.{IN_PYTHON[name]}`.\n'
         _write_if_changed(folder / f'{name}.md', text)
     listing = '\n'.join(commands)
     _write_if_changed(
@@ -127,6 +133,7 @@ def _write_commands(folder: pathlib.Path) -> None:
 
 def _help(args: list[str]) -> str:
     said = io.StringIO()
+    os.environ['COLUMNS'] = '80'
     with contextlib.redirect_stdout(said):
         command.main([*args, '--help'])
     return said.getvalue().strip()
@@ -165,6 +172,7 @@ def gallery_settings(docs: pathlib.Path) -> dict:
         'within_subsection_order': 'FileNameSortKey',
         'image_scrapers': (NewPictures(),),
         'first_notebook_cell': install,
+        'default_thumb_file': str(docs / 'images' / 'demo.png'),
         'download_all_examples': False,
         'show_signature': False,
         'remove_config_comments': True,

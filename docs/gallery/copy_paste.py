@@ -10,9 +10,8 @@ import matplotlib.pyplot as plt
 import tensorflow as tf
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
-archives = resources.folder('dummy_data')
+archives = sa1b.demo_archives()
 example, source = sa1b.stream('0', manual_dir=archives).take(2)
 
 # %%

@@ -10,9 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
-archives = resources.folder('dummy_data')
+archives = sa1b.demo_archives()
 example = next(iter(sa1b.stream('0', manual_dir=archives)))
 segmentation = example['annotations']['segmentation']
 counts, size = segmentation['counts'], segmentation['size']

@@ -9,9 +9,8 @@ the smaller half.
 import tensorflow as tf
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
-archives = resources.folder('dummy_data')
+archives = sa1b.demo_archives()
 example = next(iter(sa1b.stream('0', manual_dir=archives)))
 
 # %%

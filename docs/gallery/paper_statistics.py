@@ -8,9 +8,8 @@ here are fifteen painted scenes, which show the way and no more.
 """
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
-found = sa1b.stats(resources.folder('dummy_data'), png='statistics.png')
+found = sa1b.stats(sa1b.demo_archives(), png='statistics.png')
 
 # %%
 # .. list-table:: What the paper's figures show of SA-1B, and the same panel here

@@ -1,6 +1,6 @@
 """
-Predictions: a click, more clicks, a box
-========================================
+Predictions: a click, boxes
+===========================
 
 What a model makes of prompts. The model is the small one that comes with the package, which was trained
 on painted scenes such as this one and knows nothing of photographs; Meta's checkpoints are called
@@ -11,9 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
-archives = resources.folder('dummy_data')
+archives = sa1b.demo_archives()
 example = next(iter(sa1b.stream('0', manual_dir=archives)))
 image = example['image']['content'].numpy()
 segmentation = example['annotations']['segmentation']

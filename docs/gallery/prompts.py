@@ -8,9 +8,8 @@ A click inside each mask, drawn without drawing the mask, and its box; four mask
 import matplotlib.pyplot as plt
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
-archives = resources.folder('dummy_data')
+archives = sa1b.demo_archives()
 example = next(iter(sa1b.stream('0', manual_dir=archives)))
 segmentation = example['annotations']['segmentation']
 counts, size = segmentation['counts'], segmentation['size']

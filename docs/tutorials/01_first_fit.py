@@ -16,24 +16,24 @@ import tempfile
 import threading
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
 folder = pathlib.Path(tempfile.mkdtemp())
 
 
+# This stands in for Meta's server and its links file.
 class Quiet(http.server.SimpleHTTPRequestHandler):
     def log_message(self, *_):
         pass
 
 
-served = functools.partial(Quiet, directory=resources.folder('dummy_data'))
+served = functools.partial(Quiet, directory=sa1b.demo_archives())
 server = http.server.ThreadingHTTPServer(('127.0.0.1', 0), served)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 address = f'http://127.0.0.1:{server.server_port}'
 names = ['sa_000000.tar', 'sa_000001.tar', 'sa_000002.tar']
 rows = ['file_name\tcdn_link', *(f'{name}\t{address}/{name}' for name in names)]
 links = folder / 'segment_anything_links.txt'  # the name that Meta's file has
-links.write_text('\n'.join(rows))
+_ = links.write_text('\n'.join(rows))
 
 # %%
 # Download

@@ -16,11 +16,10 @@ import keras
 import tensorflow_datasets as tfds
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
 folder = pathlib.Path(tempfile.mkdtemp())
 builder = tfds.builder('segment_anything/0-2', data_dir=str(folder))
-config = tfds.download.DownloadConfig(manual_dir=resources.folder('dummy_data'))
+config = tfds.download.DownloadConfig(manual_dir=sa1b.demo_archives())
 builder.download_and_prepare(download_config=config)
 
 # %%

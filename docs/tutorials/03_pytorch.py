@@ -12,12 +12,11 @@ import tempfile
 
 import tensorflow_datasets as tfds
 
-import segment_anything_tfds  # noqa: F401, whose builder `tfds.builder` then gives
-from segment_anything_tfds.source import resources
+import segment_anything_tfds as sa1b
 
 folder = pathlib.Path(tempfile.mkdtemp())
 builder = tfds.builder('segment_anything', data_dir=str(folder), file_format='array_record')
-config = tfds.download.DownloadConfig(manual_dir=resources.folder('dummy_data'))
+config = tfds.download.DownloadConfig(manual_dir=sa1b.demo_archives())
 builder.download_and_prepare(download_config=config)
 
 # %%

@@ -12,13 +12,12 @@ import os
 
 os.environ['EPATH_USE_TF'] = 'false'  # before TFDS is imported: TensorFlow itself knows no S3
 
-import pathlib
 import tempfile
 
 import s3fs
 from moto.server import ThreadedMotoServer
 
-from segment_anything_tfds.source import resources
+import segment_anything_tfds as sa1b
 
 server = ThreadedMotoServer(port=0, verbose=False)
 server.start()
@@ -30,7 +29,7 @@ os.environ |= {
 }
 bucket = s3fs.S3FileSystem()
 bucket.mkdir('sa1b')
-for archive in pathlib.Path(resources.folder('dummy_data')).glob('*.tar'):
+for archive in sa1b.demo_archives().glob('*.tar'):
     bucket.put(str(archive), f'sa1b/archives/{archive.name}')
 print(bucket.ls('sa1b/archives'))
 
@@ -44,8 +43,6 @@ print(bucket.ls('sa1b/archives'))
 
 import tensorflow_datasets as tfds
 from apache_beam.options.pipeline_options import PipelineOptions
-
-import segment_anything_tfds as sa1b
 
 config = tfds.download.DownloadConfig(
     manual_dir='s3://sa1b/archives',

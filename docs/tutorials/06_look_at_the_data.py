@@ -8,9 +8,8 @@ Pictures, a page to browse, and the statistics of section 5 of the paper, on any
 """
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
-archives = resources.folder('dummy_data')
+archives = sa1b.demo_archives()
 
 # %%
 # A contact sheet. ``sa1b.preview(archives, html='page.html')`` writes a page to browse instead, in one

@@ -15,12 +15,11 @@ import numpy as np
 from PIL import Image
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
 folder = pathlib.Path(tempfile.mkdtemp())
 photographs = folder / 'photographs'
 photographs.mkdir()
-archives = resources.folder('dummy_data')
+archives = sa1b.demo_archives()
 for record in sa1b.records(archives, limit=2):  # two pictures, as if they were yours
     (photographs / record.file_name.replace('sa_', 'IMG_')).write_bytes(record.jpeg)
 print(sorted(path.name for path in photographs.iterdir()))

@@ -12,10 +12,9 @@ import pathlib
 import tempfile
 
 import segment_anything_tfds as sa1b
-from segment_anything_tfds.source import resources
 
 folder = pathlib.Path(tempfile.mkdtemp())
-archives = resources.folder('dummy_data')
+archives = sa1b.demo_archives()
 count = sa1b.export(archives, format='cvat', out=folder / 'to_correct', limit=2, progress=None)
 print(count, sorted(path.name for path in (folder / 'to_correct').iterdir()))
 

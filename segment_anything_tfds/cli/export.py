@@ -20,6 +20,7 @@ The output folder appears when it is whole. Masks are copied as they are, bit fo
 yolo loses some of them. What cvat, labelstudio and labelme are given, people correct there, and
 `sa1b import` brings it back with the same ids.
 """
+EPILOG = terminal.listing('formats', options.NAMES)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--format',
         choices=sorted(options.NAMES),
         required=True,
-        help='; '.join(f'{name}: {what}' for name, what in options.NAMES.items()),
+        metavar='FORMAT',
+        help='one of those below',
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='a folder to make')
     parser.add_argument(

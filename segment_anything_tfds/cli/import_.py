@@ -22,6 +22,7 @@ them before others; `scored==0` finds them.
 Names, licences, sources, labels and ids that archives cannot hold are in images.csv and labels.csv
 beside them. The output folder appears when it is whole.
 """
+EPILOG = terminal.listing('formats', options.READABLE)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,7 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--format',
         choices=sorted(options.READABLE),
         required=True,
-        help='; '.join(f'{name}: {what}' for name, what in options.READABLE.items()),
+        metavar='FORMAT',
+        help='one of those below',
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='a folder to make')
     parser.add_argument(

@@ -159,6 +159,7 @@ def _add_command(commands, name: str, module: types.ModuleType) -> None:
         name,
         help=help_text.splitlines()[0],
         description=help_text,
+        epilog=getattr(module, 'EPILOG', None),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     module.add_arguments(command)

@@ -12,7 +12,8 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+import textwrap
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from segment_anything_tfds.actions.choosing import ArgumentError as UsageError
@@ -26,6 +27,7 @@ __all__ = [
     'complain',
     'human_bytes',
     'human_time',
+    'listing',
     'natural_int',
     'parse_bytes',
     'positive_int',
@@ -74,6 +76,25 @@ def complain(text: str) -> None:
 def show(value: Any, indent: int | None = 2) -> None:
     """JSON on the standard output."""
     print(json.dumps(value, indent=indent, ensure_ascii=False), flush=True)
+
+
+def listing(title: str, texts: Mapping[str, str]) -> str:
+    """Names and what they mean under a title, for the end of a command's help.
+
+    Example:
+      >>> print(listing('formats', {'coco': 'COCO instances', 'tsv': 'a table'}))
+      formats:
+        coco  COCO instances
+        tsv   a table
+    """
+    width = max(map(len, texts)) + 4
+    rows = [
+        textwrap.fill(
+            text, 78, initial_indent=f'  {name}'.ljust(width), subsequent_indent=' ' * width
+        )
+        for name, text in texts.items()
+    ]
+    return '\n'.join([f'{title}:', *rows])
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:

@@ -28,3 +28,16 @@ def folder(name: str) -> pathlib.Path:
         f'`resources.folder`: expected `name` to be a folder that comes with the package; got'
         f' {name!r}, which is neither in {_PACKAGE} nor beside it. Install the package again.'
     )
+
+
+def demo_archives() -> pathlib.Path:
+    """Finds the three small archives that come with the package: painted scenes in SA-1B's format.
+
+    Returns:
+      The folder, to be passed as `manual_dir` or wherever archives are read.
+
+    Example:
+      >>> sorted(path.name for path in demo_archives().glob('*.tar'))
+      ['sa_000000.tar', 'sa_000001.tar', 'sa_000002.tar']
+    """
+    return folder('dummy_data')

@@ -10,12 +10,13 @@ threads none is left to copy, and everyone waits.
 from __future__ import annotations
 
 import multiprocessing
-import pathlib
 import subprocess
 import sys
 import tempfile
+import time
 
-SECONDS = 60
+SECONDS = 60  # to wait at least, and so many times as long as half of the archives took
+TIMES = 20
 
 _EXTRACT = """
 import io, pathlib, sys, tarfile
@@ -33,31 +34,40 @@ print(len(manager.extract(paths)), 'extracted', flush=True)
 """
 
 
-def extract(count: int) -> str:
-    """Extracts so many small archives in a process of its own, and says how it ended."""
+def extract(count: int, seconds: float) -> tuple[str, float]:
+    """Extracts so many small archives in a process of its own.
+
+    Args:
+      count: how many.
+      seconds: how long to wait for the end, once the imports are done.
+
+    Returns:
+      How it ended, and after how many seconds.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        output = pathlib.Path(folder) / 'output'
-        with output.open('w') as out:
-            child = subprocess.Popen(
-                [sys.executable, '-c', _EXTRACT, folder, str(count)],
-                stdout=out,
-                stderr=subprocess.DEVNULL,
-            )
-            try:
-                child.wait(timeout=SECONDS)
-            except subprocess.TimeoutExpired:
-                child.kill()
-                child.wait()
-                started = 'extracting' in output.read_text()
-                return f'waits for ever ({SECONDS} s)' if started else 'did not start in time'
-        return f'{output.read_text().splitlines()[-1]}, exit code {child.returncode}'
+        command = [sys.executable, '-u', '-c', _EXTRACT, folder, str(count)]
+        child = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        child.stdout.readline()  # extracting
+        begun = time.monotonic()
+        try:
+            said, _ = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+            return f'waits for ever ({seconds:.0f} s)', seconds
+        return f'{said.strip()}, exit code {child.returncode}', time.monotonic() - begun
 
 
 def main() -> None:
     """Prints what happens just below the number of threads, and at it."""
     threads = multiprocessing.cpu_count() * 4
+    seconds = 3600.0
     for count in (threads // 2, threads):
-        print(f'{count} archives, {threads} threads: {extract(count)}', flush=True)
+        how, took = extract(count, seconds)
+        print(f'{count} archives, {threads} threads: {how}', flush=True)
+        seconds = SECONDS + TIMES * took
 
 
 if __name__ == '__main__':

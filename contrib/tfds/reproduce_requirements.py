@@ -2,8 +2,8 @@
 
     python contrib/tfds/reproduce_requirements.py
 
-Reads what the installed tensorflow-datasets requires, without extras, for this Python; then imports
-it with each of the modules taken away.
+Reads what the installed tensorflow-datasets requires, without extras, for this Python; then does
+what needs each of the modules where that one is taken away.
 """
 
 from __future__ import annotations
@@ -15,17 +15,12 @@ import sys
 
 from packaging.requirements import Requirement
 
-# Module, and what needs it.
+# Module, and what needs it; `url_infos` is what `download_and_prepare` reads first.
 NEEDED = {
-    'importlib_resources': 'tensorflow_datasets',
-    'dill': 'tensorflow_datasets.testing.dataset_builder_testing',
-    'mlcroissant': 'tensorflow_datasets.scripts.cli.main',
+    'importlib_resources': "import tensorflow_datasets as tfds; tfds.builder('mnist').url_infos",
+    'dill': 'import tensorflow_datasets.testing.dataset_builder_testing',
+    'mlcroissant': 'import tensorflow_datasets.scripts.cli.main',
 }
-_IMPORT = """
-import importlib, sys
-sys.modules[sys.argv[1]] = None
-importlib.import_module(sys.argv[2])
-"""
 
 
 def is_required(module: str) -> bool:
@@ -38,21 +33,20 @@ def is_required(module: str) -> bool:
     )
 
 
-def import_without(module: str, wanted: str) -> str:
-    """Imports a module of TFDS where another cannot be imported, and says what happened."""
-    done = subprocess.run(
-        [sys.executable, '-c', _IMPORT, module, wanted], capture_output=True, text=True
-    )
-    return 'imports' if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
+def do_without(module: str, code: str) -> str:
+    """Runs code where a module cannot be imported, and says what happened."""
+    code = f'import sys; sys.modules[{module!r}] = None; {code}'
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, text=True)
+    return 'works' if done.returncode == 0 else done.stderr.strip().splitlines()[-1]
 
 
 def main() -> None:
     """Prints a line for each module."""
     version = importlib.metadata.version('tensorflow-datasets')
     print(f'tensorflow-datasets {version}, Python {sys.version.split()[0]}')
-    for module, wanted in NEEDED.items():
+    for module, code in NEEDED.items():
         required = 'required' if is_required(module) else 'not required'
-        print(f'{module}: {required}; {wanted} without it: {import_without(module, wanted)}')
+        print(f'{module}: {required}; `{code}` without it: {do_without(module, code)}')
 
 
 if __name__ == '__main__':

@@ -14,10 +14,8 @@ import nbformat
 DOCS = pathlib.Path(__file__).resolve().parent.parent
 SCRIPTS = sorted((DOCS / 'tutorials').glob('*.py'))
 FOLDER = DOCS / 'notebooks'
-COLAB = (
-    'https://colab.research.google.com/github/segment-anything-tfds/segment-anything-tfds'
-    '/blob/main/docs/notebooks'
-)
+REPOSITORY = 'segment-anything-tfds/segment-anything-tfds'
+COLAB = f'https://colab.research.google.com/github/{REPOSITORY}/blob/main/docs/notebooks'
 # What a tutorial needs beside the package.
 ALSO = {'03_pytorch': 'torch', '04_jax_grain': 'grain jax', '05_bucket_and_cluster': 'moto[server]'}
 EXTRAS = {'05_bucket_and_cluster': 's3'}
@@ -34,7 +32,7 @@ def make(script: pathlib.Path) -> nbformat.NotebookNode:
     text = re.sub(r'^# %%$', '#' * 79, text, flags=re.M)  # what jupytext knows of sphinx-gallery
     form = {'extension': '.py', 'format_name': 'sphinx', 'rst2md': True}
     read = jupytext.reads(text, fmt=form)
-    cells = [nbformat.v4.new_code_cell(_install(script.stem), metadata={'tags': [INSTALL]})]
+    cells = [nbformat.v4.new_code_cell(install(script.stem), metadata={'tags': [INSTALL]})]
     for cell in read.cells:
         if cell.source != '%matplotlib inline':
             new = nbformat.v4.new_code_cell if cell.cell_type == 'code' else _text_cell
@@ -50,8 +48,10 @@ def path(script: pathlib.Path) -> pathlib.Path:
     return FOLDER / f'{script.stem}.ipynb'
 
 
-def _install(name: str) -> str:
-    wanted = f"'segment-anything-tfds[{EXTRAS.get(name, 'training,report')}]'"
+def install(name: str = '') -> str:
+    """The line that installs what a tutorial needs, the package from where the notebook lies."""
+    extras = EXTRAS.get(name, 'training,report')
+    wanted = f"'segment-anything-tfds[{extras}] @ git+https://github.com/{REPOSITORY}'"
     also = f" '{ALSO[name]}'" if '[' in ALSO.get(name, '') else f' {ALSO.get(name, "")}'
     return f'%pip install --quiet {wanted}{also}'.rstrip()
 

@@ -16,6 +16,7 @@ import pathlib
 import re
 import types
 
+import notebooks
 import numpy as np
 import values
 from sphinx.util.docutils import SphinxDirective
@@ -161,10 +162,7 @@ def _not_installed() -> list[str]:
 def gallery_settings(docs: pathlib.Path) -> dict:
     """Settings of sphinx-gallery: what runs, and which pictures it takes up."""
     shown_only = '|'.join(_not_installed()) or '$^'
-    install = (
-        '# Where the package is not installed yet, as in Colab:\n'
-        "%pip install --quiet 'segment-anything-tfds[training,report]'"
-    )
+    install = f'# Where the package is not installed yet, as in Colab:\n{notebooks.install()}'
     return {
         'examples_dirs': [str(docs / 'tutorials'), str(docs / 'gallery')],
         'gallery_dirs': ['learn', 'pictures'],

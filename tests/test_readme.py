@@ -6,19 +6,10 @@ import subprocess
 import sys
 
 import pytest
-from building import REPO, build
-
-from segment_anything_tfds.source import resources
+from building import REPO
 
 _BLOCK = re.compile(r'(<!-- skip: [^>]*-->\n)?```python\n(.*?)```', re.DOTALL)
 BLOCKS = [code for skipped, code in _BLOCK.findall((REPO / 'README.md').read_text()) if not skipped]
-
-
-@pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('data')
-    build(resources.folder('dummy_data'), folder)
-    return folder
 
 
 def test_readme_comes_to_fit_in_ten_lines():
@@ -35,10 +26,10 @@ def test_readme_is_short_and_has_the_two_commands():
 
 
 @pytest.mark.parametrize('index', range(len(BLOCKS)))
-def test_block_runs(index, data_dir):
+def test_block_runs(index, tmp_path):
     if 'keras' in BLOCKS[index]:
         pytest.importorskip('keras_hub')
-    environment = dict(os.environ, PYTHONPATH=str(REPO), TFDS_DATA_DIR=str(data_dir))
+    environment = dict(os.environ, PYTHONPATH=str(REPO), TFDS_DATA_DIR=str(tmp_path))
     done = subprocess.run(
         [sys.executable, '-c', BLOCKS[index]],
         env=environment,

@@ -65,7 +65,7 @@ class Record:
         return self.json['annotations']
 
     def label(self, index: int) -> str:
-        """What the mask is called; `UNNAMED` where nobody has given it a label."""
+        """What the mask is called; `'object'` where nobody has given it a label."""
         return (self.labels['label'][index] if 'label' in self.labels else '') or UNNAMED
 
     def only(self, keep: Sequence[bool]) -> Record:

@@ -20,12 +20,15 @@ EXTRAS = {
     'report': ['matplotlib>=3.8.2'],
     'export': ['opencv-python-headless>=4.9'],
     'docs': [
-        'furo',
-        'jupytext',
-        'myst-parser',
-        'sphinx>=9',
-        'sphinx-copybutton',
-        'sphinx-gallery',
+        f'{name}; python_version >= "3.11"'  # Sphinx 9 needs it
+        for name in (
+            'furo',
+            'jupytext',
+            'myst-parser',
+            'sphinx>=9',
+            'sphinx-copybutton',
+            'sphinx-gallery',
+        )
     ],
 }
 EXTRAS['test'] = [

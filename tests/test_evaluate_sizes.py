@@ -8,7 +8,8 @@ from scipy import ndimage
 
 from segment_anything_tfds import training
 from segment_anything_tfds.training import evaluation
-from segment_anything_tfds.training.scoring import fullsize
+from segment_anything_tfds.training.scoring import depth as depth_lib
+from segment_anything_tfds.training.scoring import fullsize, next_click
 
 pytest.importorskip('keras_hub')
 
@@ -122,3 +123,50 @@ def test_boundary_is_that_of_the_reference_definition():
         grid = np.zeros_like(mask)
         grid[found.top : found.top + height, found.left : found.left + width] = found.pixels
         np.testing.assert_array_equal(grid, mask & ~eroded)
+
+
+def _regions():
+    """Specks, blobs, rings, slits and full grids: bool arrays of many sizes."""
+    rng = np.random.default_rng(4)
+    for number in range(200):
+        height, width = rng.integers(1, 160, 2)
+        rows, columns = np.mgrid[:height, :width]
+        noise = ndimage.gaussian_filter(rng.normal(size=(height, width)), rng.uniform(1, 20))
+        centre, radius = rng.uniform(0, (height, width)), rng.uniform(1, 80)
+        distance = np.hypot(rows - centre[0], columns - centre[1])
+        slit = np.ones((height, width), bool)
+        slit[:, width // 2] = False
+        kinds = [rng.random((height, width)) < rng.random(), noise > 0, distance < radius]
+        kinds += [abs(distance - radius) < 6, slit, np.full((height, width), number % 9 > 0)]
+        yield kinds[number % len(kinds)]
+
+
+def _depth_by_scipy(region):
+    """Squared distance to the outside of each pixel: int [H, W]."""
+    distance = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
+    return np.rint(distance**2).astype(int)
+
+
+def test_deepest_pixel_is_that_of_a_distance_transform():
+    for region in _regions():
+        depth = _depth_by_scipy(region)
+        place = np.unravel_index(depth.argmax(), depth.shape) if region.any() else (0, 0)
+        assert tuple(depth_lib.deepest(region)) == (depth.max(), *place)
+        assert depth_lib.deepest(region, depth.max()).squared == depth.max()
+        assert depth_lib.deepest(region, 4 * depth.max() + 4000).squared in (0, depth.max())
+
+
+def test_correction_is_in_the_deeper_error():
+    labels = []
+    for region in _regions():
+        truth, guess = np.roll(region, 9, axis=1), np.roll(region[::-1], 3, axis=0)
+        missed, wrong = (_depth_by_scipy(x) for x in (truth & ~guess, guess & ~truth))
+        click = next_click.correction(fullsize.cut(truth), fullsize.cut(guess))
+        labels.append(click.label)
+        if not missed.any() and not wrong.any():
+            assert click.label == -1
+            continue
+        deeper = missed if missed.max() > wrong.max() else wrong
+        row, column = np.unravel_index(deeper.argmax(), deeper.shape)
+        assert click == (column, row, int(deeper is missed))
+    assert set(labels) == {-1, 0, 1}

@@ -22,6 +22,7 @@ import dataclasses
 import numpy as np
 
 from segment_anything_tfds.annotate import upscale
+from segment_anything_tfds.training.prediction import enlarging
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,10 +201,10 @@ class Grid:
 
 
 def _rows(length: int, model_length: int, content_length: int, crop_length: int) -> _Rows:
-    low, _, share = (x[:content_length] for x in upscale.neighbours(length, model_length))
+    low, _, share = (x[:content_length] for x in enlarging.neighbours(length, model_length))
     first = np.searchsorted(low, np.arange(low[-1] + 2))
     most = int(np.diff(first).max())
     members = np.minimum(first[:-1, None] + np.arange(most), first[1:, None] - 1)
-    model_row, _, within = upscale.neighbours(content_length, crop_length)
+    model_row, _, within = enlarging.neighbours(content_length, crop_length)
     positions = model_row + within.astype(np.float64)
     return _Rows(low, share, first, share[members], positions)

@@ -37,7 +37,7 @@ class ModelCalls:
         self.low_size = (self.side // 4, self.side // 4)
         self._settings = settings
         self._crops = settings.crops_per_batch or _fitting_crops(model)
-        self._halves = _halves(model)
+        self._halves = _halves(model, len(model.variables))
 
     def content_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """[height, width] of a crop of `size` in the square, at least 1 x 1."""
@@ -137,8 +137,9 @@ class _Halves:
 
 
 @functools.lru_cache(maxsize=1)
-def _halves(model: Any) -> _Halves:
-    """One compilation for all settings that a model is used with."""
+def _halves(model: Any, variables: int) -> _Halves:
+    """One compilation for all settings that a model is used with, until LoRA adds variables."""
+    del variables
 
     def decode(embeddings, owner, point, **prompts):
         prompts = {**_click(point), **prompts}
@@ -150,7 +151,7 @@ def _halves(model: Any) -> _Halves:
         return decode(embeddings, owner, point, mask_input=logits[:, None], has_mask_input=given)
 
     return _Halves(
-        compiling.compiled(model, lambda pictures, sizes: model.encode(pictures, sizes)),
+        compiling.halves(model)[0],
         compiling.compiled(
             model, lambda embeddings, owner, point: decode(embeddings, owner, point)
         ),

@@ -21,6 +21,8 @@ import functools
 
 import numpy as np
 
+from segment_anything_tfds.training.prediction import enlarging
+
 TAPS = 3
 
 
@@ -54,9 +56,11 @@ def axis(length: int, model_length: int, content_length: int, crop_length: int) 
       >>> axis(4, 16, 16, 16).weights[2].tolist()
       [0.875, 0.125, 0.0]
     """
-    low, high, share = neighbours(content_length, crop_length)
-    low_first, low_second, low_share = (x[low] for x in neighbours(length, model_length))
-    high_first, high_second, high_share = (x[high] for x in neighbours(length, model_length))
+    low, high, share = enlarging.neighbours(content_length, crop_length)
+    low_first, low_second, low_share = (x[low] for x in enlarging.neighbours(length, model_length))
+    high_first, high_second, high_share = (
+        x[high] for x in enlarging.neighbours(length, model_length)
+    )
     first = np.minimum(low_first, length - TAPS)
     weights = np.zeros((crop_length, TAPS), np.float32)
     everyone = np.arange(crop_length)
@@ -68,15 +72,3 @@ def axis(length: int, model_length: int, content_length: int, crop_length: int) 
     ):
         np.add.at(weights, (everyone, index - first), weight)
     return Axis(first, weights)
-
-
-def neighbours(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each target pixel, the source pixels around its centre and the share of the second.
-
-    In float32 step by step, as PyTorch computes it: so the same pixels lie on a mask's border.
-    """
-    scale = np.float32(source) / np.float32(target)
-    position = scale * (np.arange(target, dtype=np.float32) + np.float32(0.5)) - np.float32(0.5)
-    position = np.maximum(position, np.float32(0))
-    low = np.minimum(position.astype(np.int64), source - 1)
-    return low, np.minimum(low + 1, source - 1), position - low.astype(np.float32)

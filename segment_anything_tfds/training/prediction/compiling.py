@@ -2,10 +2,26 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
+
+
+def halves(model: Any) -> tuple[Callable, Callable]:
+    """A model's `encode` of images and their content's size, and its `decode`, both compiled.
+
+    Compiled once for whatever asks for them, as long as the model's variables stay the same ones.
+    """
+    return _halves(model, len(model.variables))
+
+
+@functools.lru_cache(maxsize=1)
+def _halves(model: Any, variables: int) -> tuple[Callable, Callable]:
+    del variables  # LoRA adds some, and the layers compute with them
+    encode = compiled(model, lambda image, content_size: model.encode(image, content_size))
+    return encode, compiled(model, model.decode)
 
 
 def compiled(model: Any, function: Callable) -> Callable:

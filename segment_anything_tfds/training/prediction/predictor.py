@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from segment_anything_tfds.training.prediction import letterbox
+from segment_anything_tfds.training.prediction import enlarging, letterbox
 
 _FEWEST_POINTS = 4  # slots for clicks, so that the second click needs no other graph than the first
 _MOST_PROMPTS = 64  # decoded at once
@@ -44,18 +44,12 @@ class Predictor:
         self.model = model
         self.image_size = int(model.backbone.prompt_encoder.input_image_size[0])
         self._grid = 4 * int(model.backbone.prompt_encoder.image_embedding_size[0])
-
-        def decode(embeddings, prompts):
-            outputs = model.decode(embeddings, prompts)
-            return outputs['masks'], outputs['iou_pred']
-
-        self._encode = compiling.compiled(model, lambda image, size: model.encode(image, size))
-        self._decode = compiling.compiled(model, decode)
+        self._encode, self._decode = compiling.halves(model)
         self.reset_image()
 
     def reset_image(self) -> None:
         """Forgets the image."""
-        self._features = self._ways = self.original_size = self.input_size = None
+        self._features = self._enlarger = self.original_size = self.input_size = None
 
     def set_image(self, image: np.ndarray) -> None:
         """Encodes an image, resized to the model's longest side as PIL does.
@@ -75,7 +69,7 @@ class Predictor:
         self.reset_image()
         canvas, content = letterbox.place(image, self.image_size)
         self._features = self._encode(canvas[None], np.array([content], np.int32))
-        self._ways = letterbox.back(image.shape[:2], content, self.image_size, self._grid)
+        self._enlarger = enlarging.Enlarger(image.shape[:2], content, self.image_size, self._grid)
         self.original_size, self.input_size = image.shape[:2], content
 
     def predict(
@@ -108,12 +102,14 @@ class Predictor:
         low, scores = self._decoded(prompts)
         chosen = slice(1, None) if multimask_output else slice(0, 1)
         low, scores = np.ascontiguousarray(low[:, chosen]), scores[:, chosen]
-        masks = np.empty(
-            (*low.shape[:2], *self.original_size), np.float32 if return_logits else bool
-        )
+        kind = np.float32 if return_logits else bool
+        masks = np.zeros((*low.shape[:2], *self.original_size), kind)
         for index in np.ndindex(low.shape[:2]):
-            logits = self._enlarged(low[index])
-            masks[index] = logits if return_logits else logits > 0
+            if return_logits:
+                masks[index] = self._enlarger.logits(low[index])
+                continue
+            top, left, pixels = self._enlarger.mask(low[index])
+            masks[index][top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
         return (masks, scores, low) if many else (masks[0], scores[0], low[0])
 
     def predict_records(
@@ -157,7 +153,7 @@ class Predictor:
         labels = None if clicks is None else np.reshape(point_labels, (len(low), -1))
         found = [
             mask_records.Found(
-                self._enlarged(low[n, best[n]]),
+                self._enlarger.logits(low[n, best[n]]),
                 float(scores[n, best[n]]),
                 None if clicks is None else mask_records.first_click(clicks[n], labels[n]),
             )
@@ -240,14 +236,10 @@ class Predictor:
             outputs = self._decode(
                 self._features, {name: x[index][None] for name, x in part.items()}
             )
-            found.append([ops.convert_to_numpy(x)[0, :length] for x in outputs])
+            values = outputs['masks'], outputs['iou_pred']
+            found.append([ops.convert_to_numpy(x)[0, :length] for x in values])
         low, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
         return low, scores
-
-    def _enlarged(self, low: np.ndarray) -> np.ndarray:
-        """Logits [h, w] at the image's size."""
-        rows, columns = self._ways
-        return rows @ low @ columns.T
 
 
 def _power_of_two(number: int) -> int:

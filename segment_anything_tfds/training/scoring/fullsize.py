@@ -14,8 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from segment_anything_tfds.training.prediction import letterbox
-
 
 class Window(NamedTuple):
     """A mask: bool `pixels` [h, w] whose first lies at (`top`, `left`); all else is 0."""
@@ -94,61 +92,25 @@ def boundary(mask: Window, distance: int) -> Window:
 
     The image's edge is contour, as in Cheng et al.'s `boundary-iou-api`.
     """
-    from scipy import ndimage
-
-    if not mask.pixels.size:
+    side = 2 * distance + 1
+    if min(mask.pixels.shape) < side:  # no pixel is further inside
         return mask
-    padded = np.pad(mask.pixels, 1)
-    depth = ndimage.distance_transform_cdt(padded, 'chessboard')[1:-1, 1:-1]
-    return mask._replace(pixels=mask.pixels & (depth <= distance))
+    inner = _eroded(_eroded(np.pad(mask.pixels, distance), side).T, side).T
+    return mask._replace(pixels=mask.pixels & ~inner)
+
+
+def _eroded(pixels: np.ndarray, side: int) -> np.ndarray:
+    """Where `side` rows from a row on are all 1: bool [H - side + 1, W].
+
+    For 5 rows: 2 rows are two times 1 row, 4 are two times 2, 5 are 4 and the 4 one further on.
+    """
+    span = 1
+    while 2 * span <= side:
+        pixels, span = pixels[:-span] & pixels[span:], 2 * span
+    rest = side - span
+    return pixels[:-rest] & pixels[rest:] if rest else pixels
 
 
 def boundary_distance(size: tuple[int, int], ratio: float = 0.02) -> int:
     """2 % of the diagonal of an image of `size`, at least 1 pixel."""
     return max(1, round(ratio * float(np.hypot(*size))))
-
-
-class Upscaler:
-    """From the mask decoder's logits to masks of the image, as SAM's `postprocess_masks`.
-
-    Of the product `rows @ logits @ columns.T` only the part is computed where a logit above 0
-    reaches.
-
-    Args:
-      size: height and width of the image.
-      content: height and width of the image inside of the model's square.
-      square: side of that square.
-      grid: side of the logits.
-    """
-
-    def __init__(self, size: tuple[int, int], content: tuple[int, int], square: int, grid: int):
-        self._rows, self._columns = letterbox.back(size, content, square, grid)
-
-    def __call__(self, logits: np.ndarray) -> Window:
-        """The mask of logits [grid, grid]."""
-        positive = logits > 0
-        near = np.flatnonzero(positive.any(axis=1)), np.flatnonzero(positive.any(axis=0))
-        if not near[0].size:
-            return NOTHING
-        spans = [
-            _reached(matrix, cells[0], cells[-1])
-            for matrix, cells in zip((self._rows, self._columns), near, strict=True)
-        ]
-        if not all(len(span) for span in spans):
-            return NOTHING
-        rows, columns = self._rows[_slice(spans[0])], self._columns[_slice(spans[1])]
-        inner = (
-            _slice(np.flatnonzero(rows.any(axis=0))),
-            _slice(np.flatnonzero(columns.any(axis=0))),
-        )
-        pixels = rows[:, inner[0]] @ logits[inner] @ columns[:, inner[1]].T > 0
-        return cut(pixels, int(spans[0][0]), int(spans[1][0]))
-
-
-def _reached(matrix: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Rows of the matrix to which cells from `first` to `last` contribute."""
-    return np.flatnonzero(matrix[:, first : last + 1].any(axis=1))
-
-
-def _slice(indices: np.ndarray) -> slice:
-    return slice(int(indices[0]), int(indices[-1]) + 1)

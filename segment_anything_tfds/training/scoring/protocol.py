@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Callable, Iterator, Mapping
+from concurrent import futures
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from segment_anything_tfds.training.prediction import compiling, letterbox
+from segment_anything_tfds.training.prediction import compiling, enlarging, letterbox
 from segment_anything_tfds.training.scoring import fullsize, next_click
 
 
@@ -54,8 +56,7 @@ class Judge:
         self._rng = np.random.default_rng(seed)
         self._square = int(model.backbone.prompt_encoder.input_image_size[0])
         self._points = max(clicks, default=1)
-        self._encode = compiling.compiled(model, lambda image, size: model.encode(image, size))
-        self._decode = compiling.compiled(model, model.decode)
+        self._encode, self._decode = compiling.halves(model)
         self._grid = 4 * int(model.backbone.prompt_encoder.image_embedding_size[0])
 
     def __call__(self, example: Mapping[str, Any]) -> tuple[np.ndarray, list[Judged]]:
@@ -69,44 +70,45 @@ class Judge:
         names = [*(f'{number}_clicks' for number in sorted(set(self._clicks))), 'box']
         if not truth:
             return areas, [Judged(name, *(np.zeros(0),) * 3) for name in names]
-        scene = self._look(image)
         parts: dict[str, list[tuple]] = {name: [] for name in names}
-        for start in range(0, len(truth), self._batch_size):
-            for name, scores in self._judge(scene, truth[start : start + self._batch_size]):
-                parts[name].extend(scores)
+        with futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            scene = self._look(image, pool)
+            for some in _batches(truth, self._batch_size):
+                for name, scores in self._judge(scene, some):
+                    parts[name].extend(scores)
         return areas, [Judged(name, *np.array(parts[name]).T) for name in names]
 
-    def _look(self, image: np.ndarray) -> _Scene:
+    def _look(self, image: np.ndarray, pool: futures.Executor) -> _Scene:
         size = image.shape[:2]
         square, content = letterbox.place(image, self._square)
         embeddings = self._encode(square[None], np.array([content], np.int32))
-        upscale = fullsize.Upscaler(size, content, self._square, self._grid)
-        return _Scene(embeddings, content, size, upscale)
+        enlarger = enlarging.Enlarger(size, content, self._square, self._grid)
+        return _Scene(embeddings, content, size, enlarger, pool)
 
     def _judge(self, scene: _Scene, truth: list[fullsize.Window]) -> Iterator[tuple]:
         """Yields a name and the scores of each mask: (chosen, oracle, boundary)."""
         distance = fullsize.boundary_distance(scene.size)
-        edges = [fullsize.boundary(mask, distance) for mask in truth]
-        prompts = self._nothing(scene)
+        edges = scene.each(fullsize.boundary, truth, [distance] * len(truth))
+        prompts = self._nothing(scene, len(truth))
         corners = np.array([mask.corners for mask in truth], np.float32)
         prompts['boxes_xyxy'][0, : len(truth)] = corners * np.tile(scene.scale, 2)
         prompts['has_box'][0, : len(truth)] = 1
-        yield 'box', self._score(scene, prompts, truth, edges, distance)[0]
-        prompts, guesses = self._nothing(scene), [fullsize.NOTHING] * len(truth)
+        yield 'box', self._score(scene, prompts, truth, edges)[0]
+        prompts, guesses = self._nothing(scene, len(truth)), [fullsize.NOTHING] * len(truth)
         for number in range(1, self._points + 1):
-            for index, click in enumerate(self._next(truth, guesses, number == 1)):
+            for index, click in enumerate(self._next(scene, truth, guesses, number == 1)):
                 prompts['point_coords'][0, index, number - 1] = scene.scale * (click.x, click.y)
                 prompts['point_labels'][0, index, number - 1] = click.label
             wanted = edges if number in self._clicks else None
-            scores, guesses, logits = self._score(scene, prompts, truth, wanted, distance)
+            scores, guesses, logits = self._score(scene, prompts, truth, wanted)
             prompts['mask_input'][0, : len(truth)] = logits
             prompts['has_mask_input'][0, : len(truth)] = 1
             if number in self._clicks:
                 yield f'{number}_clicks', scores
 
-    def _nothing(self, scene: _Scene) -> dict[str, np.ndarray]:
-        """Prompts of nothing."""
-        count = self._batch_size
+    def _nothing(self, scene: _Scene, masks: int) -> dict[str, np.ndarray]:
+        """Prompts of nothing for some masks, and for as many more as make a shape known before."""
+        count = _padded(masks, self._batch_size)
         return {
             'content_size': np.array([scene.content], np.int32),
             'point_coords': np.zeros((1, count, self._points, 2), np.float32),
@@ -117,14 +119,14 @@ class Judge:
             'has_mask_input': np.zeros((1, count), np.float32),
         }
 
-    def _next(self, truth, guesses, first: bool) -> list[next_click.Click]:
+    def _next(self, scene: _Scene, truth, guesses, first: bool) -> list[next_click.Click]:
         if not first:
-            return [next_click.correction(*pair) for pair in zip(truth, guesses, strict=True)]
+            return scene.each(next_click.correction, truth, guesses)
         if self._first == 'random':
             return [next_click.anywhere(mask, self._rng) for mask in truth]
-        return [next_click.center(mask) for mask in truth]
+        return scene.each(next_click.center, truth)
 
-    def _score(self, scene: _Scene, prompts, truth, edges, distance: int):
+    def _score(self, scene: _Scene, prompts, truth, edges):
         """Scores of each mask, the chosen masks, and their logits [n, grid, grid].
 
         Without `edges`, the boundaries of the true masks, there are no scores.
@@ -135,17 +137,32 @@ class Judge:
         )
         best = np.where(allowed > 0, predicted, -np.inf).argmax(axis=1)
         chosen = logits[np.arange(len(truth)), best]
-        guesses = [scene.upscale(mask) for mask in chosen]
+        guesses = scene.each(scene.enlarge, chosen)
         if edges is None:
             return None, guesses, chosen
-        scores = []
-        for index, (mask, guess) in enumerate(zip(truth, guesses, strict=True)):
-            iou = fullsize.iou(mask, guess)
-            rest = set(np.flatnonzero(allowed[index])) - {best[index]}
-            others = [fullsize.iou(mask, scene.upscale(logits[index, n])) for n in rest]
-            edge = fullsize.iou(edges[index], fullsize.boundary(guess, distance))
-            scores.append((iou, max([iou, *others]), edge))
-        return scores, guesses, chosen
+        rest = [
+            [outputs[n] for n in np.flatnonzero(may) if n != first]
+            for outputs, may, first in zip(logits, allowed, best, strict=True)
+        ]
+        return scene.each(scene.score, truth, guesses, edges, rest), guesses, chosen
+
+
+def _batches(masks: list, size: int) -> Iterator[list]:
+    """Masks in batches of `size`, what is left over in those of a quarter of it."""
+    start = 0
+    while start < len(masks):
+        step = size if len(masks) - start > size - _quarter(size) else _quarter(size)
+        yield masks[start : start + step]
+        start += step
+
+
+def _padded(count: int, size: int) -> int:
+    """One of two numbers of prompts, so that two graphs serve all."""
+    return size if count > _quarter(size) else _quarter(size)
+
+
+def _quarter(size: int) -> int:
+    return max(1, size // 4)
 
 
 class _Scene(NamedTuple):
@@ -154,7 +171,24 @@ class _Scene(NamedTuple):
     embeddings: Any
     content: tuple[int, int]
     size: tuple[int, int]
-    upscale: fullsize.Upscaler
+    enlarger: enlarging.Enlarger
+    pool: futures.Executor
+
+    def each(self, function: Callable, *masks) -> list:
+        """What a function gives for each mask; NumPy and SciPy let several cores work."""
+        return list(self.pool.map(function, *masks))
+
+    def enlarge(self, logits: np.ndarray) -> fullsize.Window:
+        """The mask of logits [grid, grid]."""
+        top, left, pixels = self.enlarger.mask(logits)
+        return fullsize.cut(pixels, top, left)
+
+    def score(self, truth, guess, edge, others) -> tuple[float, float, float]:
+        """IoU, that of the best output, with the logits of the `others`, and Boundary IoU."""
+        iou = fullsize.iou(truth, guess)
+        best = max([iou, *(fullsize.iou(truth, self.enlarge(other)) for other in others)])
+        distance = fullsize.boundary_distance(self.size)
+        return iou, best, fullsize.iou(edge, fullsize.boundary(guess, distance))
 
     @property
     def scale(self) -> np.ndarray:

@@ -141,7 +141,7 @@ BAD = {
     '32 bits': (
         lambda: _file(Image.fromarray(np.full((4, 4), 70_000, np.int32)), 'TIFF'),
         'picture_depth',
-        'got values up to 70000',
+        'got values from 70000 to 70000',
     ),
     'text': (lambda: b'<html>', 'picture_unknown', 'expected a picture that Pillow reads; got 6'),
     'nothing': (lambda: b'', 'picture_unknown', 'got 0 bytes'),

@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 
 import segment_anything_tfds as sa1b
 from segment_anything_tfds import training
+from segment_anything_tfds.actions.learning import predict_masks
 from segment_anything_tfds.cli import main as cli
 
 pytest.importorskip('keras_hub')
@@ -104,6 +105,29 @@ def test_files_that_are_no_pictures_are_named(folder, capsys):
     assert cli.main(['predict', str(folder / 'text.png'), '--points', '3,3']) == 1
     assert 'expected `image` to be a picture file; got' in capsys.readouterr().err
     assert cli.main(['predict', str(folder / 'absent.png'), '--points', '3,3']) == 2
+
+
+def test_pictures_of_other_kinds_are_read_as_annotation_reads_them(folder):
+    """16 bits are scaled down, not cut off; CMYK, transparent and turned ones become RGB."""
+    levels = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
+    Image.fromarray(levels).save(folder / 'deep.png')
+    read = predict_masks._read(folder / 'deep.png')
+    assert read.shape == (HEIGHT, WIDTH, 3)
+    np.testing.assert_array_equal(read[..., 0], np.round(levels / 257).astype(np.uint8))
+    pixels = Image.open(folder / 'photo.png')
+    pixels.convert('CMYK').save(folder / 'cmyk.tif')
+    assert np.abs(predict_masks._read(folder / 'cmyk.tif') - np.float32(pixels)).max() <= 1
+    exif = pixels.getexif()
+    exif[0x0112] = 6
+    pixels.save(folder / 'turned.png', exif=exif)
+    turned = predict_masks._read(folder / 'turned.png')
+    np.testing.assert_array_equal(turned, np.rot90(np.asarray(pixels), -1))
+    content = (folder / 'photo.png').read_bytes()
+    (folder / 'cut.png').write_bytes(content[: len(content) // 2])
+    Image.fromarray(levels.astype(np.float32)).save(folder / 'floats.tif')
+    for name in ('cut.png', 'floats.tif'):
+        with pytest.raises(ValueError, match=rf'`image` to be a picture file; got .*{name}'):
+            sa1b.predict(folder / name, model=folder / 'sam.keras', points=[(40, 30)])
 
 
 def test_files_that_are_no_models_are_named(folder, capsys):

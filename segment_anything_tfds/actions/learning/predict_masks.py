@@ -134,14 +134,16 @@ def _check_inside(pixels: np.ndarray, points: Points, background: Points, boxes)
 
 def _read(path: choosing.Path) -> np.ndarray:
     """RGB, uint8 [H, W, 3]; upright, as a camera's note says."""
-    from PIL import Image, ImageOps
+    from PIL import Image
+
+    from segment_anything_tfds.source.record import rgb
 
     try:
         with Image.open(path) as image:
-            return np.asarray(ImageOps.exif_transpose(image).convert('RGB'))
+            return np.asarray(rgb.upright(image))
     except FileNotFoundError:
         raise
-    except (OSError, Image.DecompressionBombError) as error:
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(
             f'`predict`: expected `image` to be a picture file; got {os.fspath(path)}: {error}.'
         ) from None

@@ -12,14 +12,14 @@ import io
 import warnings
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from segment_anything_tfds.source.record import jpeg as jpeg_lib
+from segment_anything_tfds.source.record import rgb
 
 QUALITY = 95
 MAX_SIDE = 65_500  # of a JPEG
 _ORIENTATION = 0x0112  # the EXIF tag
-_DEEP = ('I', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +135,7 @@ def _read(data: bytes, image: Image.Image, limits: Limits) -> Picture:
     )
     if is_fit:
         return Picture(data, np.asarray(image.convert('RGB')), original, True)
-    image = _to_rgb(ImageOps.exif_transpose(image))
+    image = _to_rgb(image)
     size = limits.fit(image.size)
     if max(size) > MAX_SIDE:
         raise _too_large(f'{size[0]} x {size[1]}, where a JPEG ends at {MAX_SIDE}')
@@ -157,10 +157,6 @@ def _check_kind(image: Image.Image) -> None:
             f'expected one picture; got {image.format} with {frames} frames or pages. Save the one '
             'that you want as a file of its own',
         )
-    if image.mode == 'F':
-        raise PictureError(
-            'picture_depth', 'expected 8 or 16 bits a channel; got floating-point pixels'
-        )
 
 
 def _is_well_formed(data: bytes) -> bool:
@@ -172,21 +168,10 @@ def _is_well_formed(data: bytes) -> bool:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    """8 bits a channel, RGB; transparent pixels over white, CMYK by Pillow's formula."""
-    if image.mode in _DEEP:
-        values = np.asarray(image).astype(np.int64)
-        if values.min() < 0 or values.max() > 65535:
-            raise PictureError(
-                'picture_depth',
-                f'expected 8 or 16 bits a channel; got values up to {values.max()}',
-            )
-        # 0 to 65535 on 0 to 255: 65535 / 255 = 257.
-        image = Image.fromarray((values / 257 + 0.5).astype(np.uint8))
-    if image.mode in ('RGBA', 'LA', 'PA') or 'transparency' in image.info:
-        image = image.convert('RGBA')
-        white = Image.new('RGBA', image.size, 'white')
-        image = Image.alpha_composite(white, image)
-    return image.convert('RGB')
+    try:
+        return rgb.upright(image)
+    except ValueError as error:
+        raise PictureError('picture_depth', str(error)) from None
 
 
 def _too_large(got: str) -> PictureError:

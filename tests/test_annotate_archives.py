@@ -19,11 +19,17 @@ import samples
 from PIL import Image
 
 from segment_anything_tfds import annotate, training
-from segment_anything_tfds.annotate.archives import annotation_run, archive_pieces, archive_task
+from segment_anything_tfds.annotate.archives import (
+    annotation_run,
+    archive_pieces,
+    archive_task,
+    model_source,
+)
 from segment_anything_tfds.cli import main
 from segment_anything_tfds.exchange import records
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.archive import inputs
+from segment_anything_tfds.training.tiny import tiny_sam
 
 pytest.importorskip('keras_hub')
 pytestmark = pytest.mark.slow
@@ -286,6 +292,13 @@ def test_a_model_that_gives_no_numbers_is_a_fault_of_each_picture(photographs, t
 
 
 # --- what is refused -----------------------------------------------------------------------------
+
+
+def test_the_small_model_is_known_by_its_weights():
+    """Another version of them makes other masks, whatever the package's version is."""
+    path = pathlib.Path(tiny_sam.__file__).with_name(tiny_sam.FILE)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    assert model_source.identity('tiny') == f'sha256 {digest}'
 
 
 def test_archives_of_others_are_not_replaced(whole, photographs, model, tmp_path):

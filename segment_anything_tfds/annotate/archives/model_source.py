@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.resources
 from typing import Any
 
 from segment_anything_tfds.source.archive import paths
@@ -19,13 +20,17 @@ def identity(name: str) -> str:
     Raises:
       FileNotFoundError: a file does not exist.
     """
-    if not named_models.is_file(name):
-        from segment_anything_tfds import __version__
+    if name == named_models.TINY:
+        from segment_anything_tfds.training.tiny import tiny_sam
 
-        return f'{name} {__version__}' if name == named_models.TINY else name
-    named_models.check_exists(name)
+        path = importlib.resources.files(tiny_sam.__package__) / tiny_sam.FILE
+    elif named_models.is_file(name):
+        named_models.check_exists(name)
+        path = paths.open_path(name)
+    else:
+        return name  # a preset, whose version KerasHub pins
     digest = hashlib.sha256()
-    with paths.open_path(name).open('rb') as file:
+    with path.open('rb') as file:
         while chunk := file.read(_CHUNK):
             digest.update(chunk)
     return f'sha256 {digest.hexdigest()}'

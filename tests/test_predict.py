@@ -100,6 +100,19 @@ def test_what_is_wrong_is_said(folder, capsys, args, code, says):
     assert says in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ('prompts', 'says'),
+    [
+        ({'points': (3, 3)}, '--point: expected x,y for each; got 3'),
+        ({'points': [(3, 3, 1)]}, r'--point: expected x,y for each; got \(3, 3, 1\)'),
+        ({'boxes': [[1, 2, 3]]}, r'--box: expected x0,y0,x1,y1 for each; got \[1, 2, 3\]'),
+    ],
+)
+def test_prompts_of_another_form_are_named(prompts, says):
+    with pytest.raises(ValueError, match=says):
+        sa1b.predict(np.zeros((8, 8, 3), np.uint8), **prompts)
+
+
 def test_files_that_are_no_pictures_are_named(folder, capsys):
     (folder / 'text.png').write_text('no picture')
     assert cli.main(['predict', str(folder / 'text.png'), '--points', '3,3']) == 1

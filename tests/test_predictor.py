@@ -146,11 +146,36 @@ def test_a_box_gets_a_point_inside_of_its_mask(predictor):
             r"as many points, boxes and masks, 1 or more; got \{'point_coords': 3, 'box': 5\}",
         ),
         ({'box': np.zeros((0, 4))}, r"1 or more; got \{'box': 0\}"),
+        ({'box': [0, 0, np.inf, 4]}, '`box` of finite numbers; got inf'),
+        (
+            {'point_coords': [[np.nan, 2]], 'point_labels': [1]},
+            '`point_coords` of finite numbers; got nan',
+        ),
+        ({'mask_input': np.full((1, 16, 16), np.nan)}, '`mask_input` of finite numbers; got nan'),
+        (
+            {'point_coords': [[1, 2], [3, 4]], 'point_labels': [1, 2]},
+            '`point_labels` of 1, 0 or -1; got 2',
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused(predictor, given, says):
     with pytest.raises(ValueError, match=says):
         predictor.predict(**given)
+
+
+@pytest.mark.parametrize(
+    'part, value, what',
+    [('iou_prediction_head', 'nan', 'scores'), ('output_upscaling', 'inf', 'logits')],
+)
+def test_a_model_that_gives_no_numbers(part, value, what):
+    broken = training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1))
+    variable = getattr(broken.mask_decoder, part).weights[-1]
+    variable.assign(np.full(variable.shape, float(value)))
+    predictor = training.Predictor(broken)
+    predictor.set_image(IMAGE)
+    for ask in (predictor.predict, predictor.predict_records):
+        with pytest.raises(ValueError, match=f'the model to give finite {what}; got -?(nan|inf)'):
+            ask(box=BOXES)
 
 
 def test_images_and_styles_are_checked(predictor):

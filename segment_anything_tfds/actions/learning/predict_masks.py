@@ -97,6 +97,14 @@ def predict(
 
 def _prompts(points: Points, background: Points, boxes) -> dict[str, np.ndarray]:
     """What `Predictor.predict` takes."""
+    for name, given, form in (
+        ('point', points, 'x,y'),
+        ('background', background, 'x,y'),
+        ('box', boxes, 'x0,y0,x1,y1'),
+    ):
+        for row in given:
+            if np.ndim(row) != 1 or len(row) != len(form.split(',')):
+                raise choosing.ArgumentError(f'--{name}: expected {form} for each; got {row!r}.')
     clicks = [*points, *background]
     if not clicks and not len(boxes):
         raise choosing.ArgumentError('expected --points x,y or --boxes x0,y0,x1,y1; got no prompt.')

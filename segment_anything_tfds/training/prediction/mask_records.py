@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,9 +43,9 @@ def first_click(points: np.ndarray, labels: np.ndarray) -> list[float] | None:
     return [float(x) for x in points[inside[0]]] if inside.size else None
 
 
-def make(found: Sequence[Found], size: tuple[int, int], style: str, image_id: int) -> Any:
+def make(found: Iterable[Found], size: tuple[int, int], style: str, image_id: int) -> Any:
     """A record of SA-1B, or a list of COCO results, of the masks that have a pixel."""
-    kept = [one for one in found if (one.logits > 0).any()]
+    kept = (one for one in found if (one.logits > 0).any())
     if style == 'coco':
         return [_coco(one, image_id) for one in kept]
     height, width = size

@@ -96,7 +96,8 @@ class Predictor:
           float32 [M, h, w], each with a leading N where the prompts have it.
 
         Raises:
-          ValueError: no image yet, points without labels, or shapes that do not agree.
+          ValueError: no image yet, points without labels, shapes that do not agree, other labels,
+            or numbers that are not finite, given or got from the model.
         """
         prompts, many = self._prompts(point_coords, point_labels, box, mask_input)
         low, scores = self._decoded(prompts)
@@ -151,14 +152,14 @@ class Predictor:
         best = first + scores[:, first : None if multimask_output else 1].argmax(axis=1)
         clicks = None if point_coords is None else np.reshape(point_coords, (len(low), -1, 2))
         labels = None if clicks is None else np.reshape(point_labels, (len(low), -1))
-        found = [
+        found = (  # one after another, since each is as large as the image
             mask_records.Found(
                 self._enlarger.logits(low[n, best[n]]),
                 float(scores[n, best[n]]),
                 None if clicks is None else mask_records.first_click(clicks[n], labels[n]),
             )
             for n in range(len(low))
-        ]
+        )
         return mask_records.make(found, self.original_size, style, image_id)
 
     def _prompts(self, points, labels, box, mask) -> tuple[dict[str, np.ndarray], bool]:
@@ -172,6 +173,7 @@ class Predictor:
             )
         many = np.ndim(points) == 3 or np.ndim(box) == 2 or np.ndim(mask) == 4
         count = self._count(points, labels, box, mask)
+        _check_values(points, labels, box, mask)
         scale = np.array(self.input_size[::-1]) / np.array(self.original_size[::-1])
         given = 0 if points is None else np.shape(points)[-2]
         slots = _power_of_two(max(given, _FEWEST_POINTS))
@@ -239,7 +241,31 @@ class Predictor:
             values = outputs['masks'], outputs['iou_pred']
             found.append([ops.convert_to_numpy(x)[0, :length] for x in values])
         low, scores = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        for name, values in (('logits', low), ('scores', scores)):
+            if not np.isfinite(values).all():
+                raise ValueError(
+                    f'Predictor.predict: expected the model to give finite {name}; got '
+                    f'{values[~np.isfinite(values)][0]}. Check its weights, and the precision of '
+                    'its layers.'
+                )
         return low, scores
+
+
+def _check_values(points, labels, box, mask) -> None:
+    """Raises ValueError for numbers that are no place or no logit, and for unknown labels."""
+    for name, given in (('point_coords', points), ('box', box), ('mask_input', mask)):
+        values = np.zeros(0) if given is None else np.asarray(given, float)
+        if not np.isfinite(values).all():
+            raise ValueError(
+                f'Predictor.predict: expected `{name}` of finite numbers; got '
+                f'{values[~np.isfinite(values)][0]}. Leave out what is not known.'
+            )
+    values = np.zeros(0) if labels is None else np.asarray(labels, float)
+    if not np.isin(values, (-1, 0, 1)).all():
+        raise ValueError(
+            'Predictor.predict: expected `point_labels` of 1, 0 or -1; got '
+            f'{values[~np.isin(values, (-1, 0, 1))][0]:g}. Give 1 for the object, 0 beside it.'
+        )
 
 
 def _power_of_two(number: int) -> int:

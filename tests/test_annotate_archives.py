@@ -335,6 +335,14 @@ def test_wrong_arguments(photographs, model, tmp_path, options, message):
     assert not (tmp_path / 'out').exists() or not list((tmp_path / 'out').glob('*.tar'))
 
 
+def test_archives_do_not_lie_among_the_pictures(photographs, model):
+    """A second run would annotate the archives of the first, and not go on with the pictures."""
+    for out in (photographs, f'{photographs}/'):
+        with pytest.raises(ValueError, match='`out` to be another folder than those of `paths`'):
+            _write(photographs, model, out)
+    assert not list(photographs.glob('sa_*')) and not list(photographs.glob('.*'))
+
+
 def test_wrong_paths(photographs, model, whole, tmp_path):
     (tmp_path / 'empty').mkdir()
     (tmp_path / 'empty' / 'a.txt').write_text('none')

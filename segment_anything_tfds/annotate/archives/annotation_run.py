@@ -101,7 +101,8 @@ def write_archives(
     Raises:
       FileNotFoundError: a path does not exist.
       FileExistsError: `out` holds archives of these numbers that this call would not have made.
-      ValueError: an argument is out of its range, or the paths hold no pictures.
+      ValueError: an argument is out of its range, the paths hold no pictures, or `out` is one of
+        them.
       faults.DataError: archives could not be finished; the others are, and stay.
       RuntimeError: another run is writing there.
     """
@@ -114,6 +115,7 @@ def write_archives(
             '`annotate.write_archives`: expected `model` to be a name, with Beam; got a '
             f'{type(model).__name__}. Save it with `model.save`, and give the file.'
         )
+    _check_apart(given, plan.out)
     found = picture_lists.find(
         given, archive_size=archive_size, first_id=first_id, first_number=first_number
     )
@@ -121,6 +123,20 @@ def write_archives(
         run = _Run(plan, found, runs, masks, (beam_runner, beam_options) if on_beam else None)
         run.all(progress)
         return run.finish()
+
+
+def _check_apart(given: Sequence[str | os.PathLike], out: str) -> None:
+    """Refuses to write where the pictures are: another run would take its archives for them."""
+
+    def place_of(path):
+        return path.rstrip('/') if '://' in path else os.path.realpath(path)
+
+    for path in map(os.fspath, given):
+        if place_of(path) == place_of(out):
+            raise ValueError(
+                '`annotate.write_archives`: expected `out` to be another folder than those of '
+                f'`paths`; got {out} for both. Choose a new one.'
+            )
 
 
 def _plan(model, out, settings, limits, on_error, precision) -> tuple[archive_task.Plan, Any]:

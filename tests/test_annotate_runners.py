@@ -129,7 +129,7 @@ def _start(photographs, model_file, out, flags):
     return subprocess.Popen(given, env=environment, stderr=subprocess.PIPE)
 
 
-def _wait_for(pattern, folder, process, seconds=240):
+def _wait_for(pattern, folder, process, seconds=900):
     deadline = time.monotonic() + seconds
     while not list(folder.glob(pattern)):
         assert process.poll() is None and time.monotonic() < deadline, process.stderr.read()[-2000:]

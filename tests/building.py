@@ -56,13 +56,13 @@ def digests(folder: pathlib.Path) -> dict[str, str]:
 
 def run_python(code: str, *args: object, check: bool = True) -> subprocess.CompletedProcess:
     """Runs Python code in a new process, away from the tests' own imports."""
-    environment = dict(os.environ, PYTHONPATH=str(REPO))
+    environment = dict(os.environ, PYTHONPATH=f'{REPO}:{REPO / "tests"}')
     done = subprocess.run(
         [sys.executable, '-c', code, *map(str, args)],
         capture_output=True,
         text=True,
         env=environment,
-        timeout=300,
+        timeout=900,
     )
     if check and done.returncode:
         raise AssertionError(f'exit code {done.returncode}\n{done.stdout}\n{done.stderr}')

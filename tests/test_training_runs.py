@@ -1,6 +1,9 @@
 """Training runs: stopped and gone on with, at a higher resolution, by LoRA, in float16."""
 
+import importlib.util
+
 import building
+import correction_rounds
 import keras
 import numpy as np
 import pytest
@@ -124,6 +127,82 @@ def test_batches_go_on_within_a_pass():
     tf.nest.map_structure(np.testing.assert_array_equal, whole[2:], later)
     points = [inputs['point_coords'].numpy() for inputs, _, _ in whole]
     assert (points[0] != points[2]).any()  # a second pass draws other prompts
+
+
+ROUNDS = {
+    'clicks': ({}, {'corrections': 2}),
+    'clicks and refinements': ({}, {'corrections': 1, 'refine': True}),
+    'refinements alone': ({}, {'refine': True}),
+    'larger masks': ({'mask_size': 2 * GRID}, {'corrections': 2}),
+    "a teacher's masks": ({'outputs': 4}, {'corrections': 2}),
+    'coin flips, boxes with padding': (
+        {},
+        {'corrections': 2, 'multimask': 'coin_flip', 'prompt_layout': 'sam2'},
+    ),
+}
+
+
+@pytest.mark.parametrize('case', ROUNDS)
+def test_rounds_in_a_loop_give_the_losses_of_rounds_one_after_another(case):
+    data, options = ROUNDS[case]
+    correction_rounds.check(correction_rounds.batch(**data), compiled=False, **options)
+
+
+def test_a_graph_holds_one_round():
+    """So a step of ten rounds is traced as soon as one of two."""
+    inputs, truth, valid = correction_rounds.batch()
+    counts = []
+    for corrections in (1, 8):
+        model = training.PromptableSegmenter(correction_rounds.segmenter(), corrections=corrections)
+        model.compile(keras.optimizers.SGD(0.03), jit_compile=False)
+        losses_of = tf.function(
+            lambda model=model: model.compute_loss(
+                inputs, truth, model(inputs, training=True), valid
+            )
+        )
+        graph = losses_of.get_concrete_function().graph.as_graph_def()
+        nodes = [*graph.node, *(n for f in graph.library.function for n in f.node_def)]
+        counts.append(len(nodes))
+    assert counts[1] < 1.1 * counts[0]
+
+
+def test_a_step_is_traced_once():
+    """TensorFlow traces again what makes variables, such as an optimizer's."""
+    traced = []
+
+    class Counting(training.PromptableSegmenter):
+        def train_step(self, *args, **kwargs):
+            traced.append(args)
+            return super().train_step(*args, **kwargs)
+
+    model = Counting(correction_rounds.segmenter())
+    model.compile(keras.optimizers.AdamW(1e-3), jit_compile=False)
+    inputs, truth, valid = correction_rounds.batch()
+    batches = tf.data.Dataset.from_tensor_slices((inputs, truth, valid)).repeat().batch(2)
+    model.fit(batches, steps_per_epoch=1, epochs=2, verbose=0)
+    assert len(traced) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', ['tensorflow', 'jax', 'torch'])
+def test_rounds_in_a_loop_on_each_backend(backend, monkeypatch):
+    if importlib.util.find_spec(backend) is None:
+        pytest.skip(f'{backend} is not installed')
+    monkeypatch.setenv('KERAS_BACKEND', backend)
+    building.run_python('import correction_rounds; correction_rounds.check_compiled()')
+
+
+@pytest.mark.slow
+def test_xla_takes_batches_of_any_size():
+    """In a loop where the size is known, else with the rounds written out: losses are the same."""
+    inputs, truth, valid = correction_rounds.batch()
+    looped = correction_rounds.model_of(corrections=2, by_xla=True)
+    loss = float(looped.train_on_batch(inputs, truth, sample_weight=valid))
+    model = correction_rounds.model_of(corrections=2, by_xla=True)
+    batches = tf.data.Dataset.from_tensor_slices((inputs, truth, valid)).batch(2)
+    assert batches.element_spec[1].shape[0] is None
+    written = model.fit(batches, verbose=0).history['loss']
+    np.testing.assert_allclose(written, [loss], rtol=1e-4)
 
 
 def _torch_loss(torch, truth, logits, iou_pred, inside):

@@ -41,6 +41,24 @@ def sample_correction(truth, predicted, *, seed, inside=None):
       [1, 1, 1]
     """
     uniform = _uniform(ops.shape(truth)[:-2], seed)
+    return click_at(uniform, truth, predicted, inside=inside)
+
+
+def click_at(uniform, truth, predicted, *, inside=None):
+    """As `sample_correction`, at a place that is given.
+
+    Args:
+      uniform: float [...], in 0 to 1, where in the error region the click lies.
+      truth: as in `sample_correction`.
+      predicted: as in `sample_correction`.
+      inside: as in `sample_correction`.
+
+    Returns:
+      As `sample_correction`.
+
+    Raises:
+      ValueError: where the shapes differ.
+    """
     if not resolution.is_multiple(truth.shape, predicted.shape):
         return _click(truth, predicted, uniform, inside)
     arrays = (truth, predicted, uniform, *([] if inside is None else [inside]))

@@ -117,11 +117,18 @@ class PromptableSegmenter(keras.Model):
         return self.backbone.image_encoder(image, training=training)
 
     def decode(self, embeddings, prompts):
-        """Masks for K prompts an image: embeddings [B, h, w, C] and the prompts of the inputs."""
+        """Masks for K prompts an image.
+
+        Args:
+          embeddings: [B, h, w, C], or repeated for each prompt, [B, K, h, w, C].
+          prompts: of the inputs.
+        """
+        if len(embeddings.shape) == 4:
+            embeddings = tokens.for_each(embeddings, ops.shape(prompts['point_labels'])[1])
         labels = prompts['point_labels']
         batch, count = ops.shape(labels)[:2]
         encoder = self.backbone.prompt_encoder
-        flat = {name: _flat(prompts[name], 2) for name in tokens.NAMES if name in prompts}
+        flat = {name: tokens.flat(prompts[name]) for name in tokens.NAMES if name in prompts}
         sparse, valid = tokens.embed(encoder, flat, self.prompt_layout)
         dense = kerashub.no_mask(encoder)
         if 'mask_input' in flat:
@@ -129,7 +136,7 @@ class PromptableSegmenter(keras.Model):
             dense = kerashub.embed_masks(encoder, given, flat['has_mask_input'])
         masks, iou_pred = kerashub.decode(
             self.mask_decoder,
-            ops.repeat(embeddings, count, axis=0),
+            tokens.flat(embeddings),
             kerashub.embed_grid(encoder),
             sparse,
             dense,
@@ -141,8 +148,7 @@ class PromptableSegmenter(keras.Model):
             'candidates': tokens.candidates(prompts, iou_pred.shape[-1]),
         }
         if 'content_size' in prompts:
-            share = self._share(prompts['content_size'])
-            outputs['content'] = ops.repeat(share[:, None], count, axis=1)
+            outputs['content'] = tokens.for_each(self._share(prompts['content_size']), count)
         return outputs
 
     def _share(self, content_size):
@@ -176,18 +182,33 @@ class PromptableSegmenter(keras.Model):
         shuffle = steps.is_arrays(x) if shuffle is None else shuffle
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
 
+    def make_train_function(self, force=False):
+        steps.build_optimizer(self)
+        return super().make_train_function(force)
+
     def train_step(self, *args, **kwargs):
         with steps.unused_prompts_are_no_mistake():
             return super().train_step(*args, **kwargs)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        total = self.loss(y, _without_embeddings(y_pred), sample_weight)
-        clicked = rounds.plan(self.corrections, self.refine, seed=self.seed_generator)
-        for clicks in clicked if training else ():
-            embeddings = y_pred['image_embeddings']
-            x = self.corrected(x, y, y_pred, clicks=clicks)
-            y_pred = {**self.decode(embeddings, x), 'image_embeddings': embeddings}
-            total += self.loss(y, _without_embeddings(y_pred), sample_weight)
+        outputs = _without_embeddings(y_pred)
+        total = self.loss(y, outputs, sample_weight)
+        if training and (self.corrections or self.refine):
+            seed = self.seed_generator
+            embeddings = tokens.for_each(
+                y_pred['image_embeddings'], ops.shape(x['point_labels'])[1]
+            )
+            total = rounds.add_losses(
+                total,
+                x,
+                y,
+                outputs,
+                rounds.plan(self.corrections, self.refine, seed=seed),
+                decode=lambda prompts: self.decode(embeddings, prompts),
+                loss=lambda found: self.loss(y, found, sample_weight),
+                seed=seed,
+                written_out=self.jit_compile and x['point_labels'].shape[0] is None,
+            )
         return sum(self.losses, total)
 
     def compute_metrics(self, x, y, y_pred, sample_weight=None):
@@ -210,7 +231,8 @@ class PromptableSegmenter(keras.Model):
           The inputs of the next round; `point_coords` and `point_labels` are one longer.
         """
         if point is None:
-            point, label = rounds.draw_click(truth, outputs, seed=self.seed_generator)
+            place = keras.random.uniform(ops.shape(truth)[:2], seed=self.seed_generator)
+            point, label = rounds.draw_click(truth, outputs, place)
         return rounds.add_click(prompts, outputs, point, ops.where(clicks, label, -1), truth.shape)
 
     def enable_lora(self, rank, lora_alpha=None):
@@ -274,11 +296,6 @@ class PromptableSegmenter(keras.Model):
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
-
-
-def _flat(x, axes):
-    """Joins the first two axes."""
-    return ops.reshape(x, (-1, *ops.shape(x)[axes:]))
 
 
 def _without_embeddings(outputs):

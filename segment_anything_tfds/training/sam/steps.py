@@ -23,6 +23,13 @@ def with_loss_scale(optimizer, backbone):
     return keras.optimizers.LossScaleOptimizer(optimizer)
 
 
+def build_optimizer(model) -> None:
+    """Makes the optimizer's variables; TensorFlow traces a graph twice that makes some itself."""
+    if keras.backend.backend() == 'tensorflow' and not model.optimizer.built:
+        with model.distribute_strategy.scope():
+            model.optimizer.build(model.trainable_variables)
+
+
 def is_arrays(x) -> bool:
     """Whether `fit` can shuffle it: arrays or tensors, not a dataset or a generator."""
     return all(hasattr(leaf, 'shape') for leaf in keras.tree.flatten(x))

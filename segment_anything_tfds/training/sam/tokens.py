@@ -81,6 +81,17 @@ def flip_coin(like, seed):
     return ops.broadcast_to(_several_where(head, like.shape[-1]), ops.shape(like))
 
 
+def flat(x):
+    """Prompts of images, [B, K, ...], as prompts [B K, ...]."""
+    return ops.reshape(x, (-1, *ops.shape(x)[2:]))
+
+
+def for_each(x, count):
+    """What images have, [B, ...], for each of some prompts, [B, count, ...]."""
+    shape = ops.shape(x)
+    return ops.broadcast_to(x[:, None], (shape[0], count, *shape[1:]))
+
+
 def _several_where(several, num_outputs):
     """1 for the outputs from 1 on where `several` [..., 1] is 1, else for the first."""
     first = ops.one_hot(ops.zeros((), dtype='int32'), num_outputs, dtype='float32')

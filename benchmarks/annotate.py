@@ -1,7 +1,7 @@
 """The mask generator beside Meta's own: same weights, image, settings and CPU, in turns.
 
     python benchmarks/annotate.py --model tiny --settings default sa1b --json rows.json
-    python benchmarks/annotate.py --model vit_b --settings default --points_per_side 8
+    python benchmarks/annotate.py --model tiny vit_b --settings default --points_per_side 8
 
 Each side runs in a process of its own: memory is the peak beyond the loaded model, `rest` is all
 that comes after the decoder (upscaling, filters, boxes, RLE, NMS, small regions). Meta's side needs
@@ -39,24 +39,29 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     packages = ('keras', 'keras-hub', 'tensorflow', 'torch')
     report = _report.Report(packages, note=args.note, file=args.json)
-    with tempfile.TemporaryDirectory() as name:
-        folder = pathlib.Path(name)
-        _run([sys.executable, __file__, '--side', json.dumps(_spec(args, folder, 'make', None))])
-        for settings in args.settings:
-            title = f'{args.model}, {settings}, {args.size[0]} x {args.size[1]}'
-            spec = _spec(args, folder, 'measure', settings)
-            ours = _run([sys.executable, __file__, '--side', json.dumps(spec)])
-            _add(report, f'{title}, ours', ours)
-            if (theirs := _meta(spec)) is not None:
-                _add(report, f"{title}, Meta's", theirs)
-                _compare(report, title, args.model, ours, theirs)
+    for model in args.model:
+        with tempfile.TemporaryDirectory() as folder:
+            _measure(report, args, model, pathlib.Path(folder))
     report.write()
     return 0
 
 
+def _measure(report: _report.Report, args, model: str, folder: pathlib.Path) -> None:
+    """Adds the rows of one model."""
+    _run([sys.executable, __file__, '--side', json.dumps(_spec(args, model, folder, 'make'))])
+    for settings in args.settings:
+        title = f'{model}, {settings}, {args.size[0]} x {args.size[1]}'
+        spec = _spec(args, model, folder, 'measure', settings)
+        ours = _run([sys.executable, __file__, '--side', json.dumps(spec)])
+        _add(report, f'{title}, ours', ours)
+        if (theirs := _meta(spec)) is not None:
+            _add(report, f"{title}, Meta's", theirs)
+            _compare(report, title, model, ours, theirs)
+
+
 def _parse(argv):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument('--model', choices=['tiny', 'vit_b'], default='tiny')
+    parser.add_argument('--model', nargs='+', choices=['tiny', 'vit_b'], default=['tiny'])
     parser.add_argument('--settings', nargs='+', default=['default', 'sa1b'])
     parser.add_argument('--size', nargs=2, type=int, default=[1500, 2250], help='height, width')
     parser.add_argument('--points_per_side', type=int, help='fewer points than the settings have')
@@ -67,7 +72,7 @@ def _parse(argv):
         default=[0.7, 0.85],
         help='predicted IoU and stability for the tiny model (default: %(default)s)',
     )
-    parser.add_argument('--weights', type=pathlib.Path, help="Meta's .pth, in place of the model's")
+    parser.add_argument('--weights', type=pathlib.Path, help="Meta's .pth, in place of the models'")
     parser.add_argument('--threads', type=int, default=os.cpu_count())
     parser.add_argument('--repeat', type=int, default=1)
     _report.add_arguments(parser)
@@ -75,7 +80,7 @@ def _parse(argv):
     return parser.parse_args(argv)
 
 
-def _spec(args, folder: pathlib.Path, what: str, settings: str | None) -> dict:
+def _spec(args, model: str, folder: pathlib.Path, what: str, settings: str | None = None) -> dict:
     """What one process is told; the settings are those that both generators know."""
     from segment_anything_tfds.annotate import settings as settings_lib
 
@@ -88,12 +93,12 @@ def _spec(args, folder: pathlib.Path, what: str, settings: str | None) -> dict:
         ours = {'output_mode', 'mask_threshold', 'use_m2m', 'multimask_output', 'crops_per_batch'}
         ours |= {'max_mask_coverage', 'drop_small_masks', 'point_grids'}
         changes = {k: v for k, v in chosen.items() if k not in ours and v != meta[k]}
-        if args.model == 'tiny':  # its scores are those of a small model
+        if model == 'tiny':  # its scores are those of a small model
             iou, stability = args.thresholds
             changes |= {'pred_iou_thresh': iou, 'stability_score_thresh': stability}
     return {
         'do': what,
-        'model': args.model,
+        'model': model,
         'weights': str(args.weights or folder / 'weights.pth'),
         'image': str(folder / 'image.npy'),
         'size': args.size,

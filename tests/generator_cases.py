@@ -100,7 +100,7 @@ out['found'] = np.array(json.dumps(found))
 """
 
 
-def run_meta(meta, weights: pathlib.Path, cases, thresholds: dict, timeout=600) -> dict:
+def run_meta(meta, weights: pathlib.Path, cases, thresholds: dict, timeout=3600) -> dict:
     """Meta's records of cases (number of a scene, name of settings), by case."""
     names = {name for _, name in cases}
     scenes = {f'scene{number}': scene(number) for number in {number for number, _ in cases}}

@@ -83,7 +83,7 @@ def test_a_selection_of_cases(meta, model, weights):  # noqa: F811
 @pytest.mark.parametrize('name', cases.SETTINGS)
 def test_all_scenes(meta, model, weights, name):  # noqa: F811
     chosen = [(number, setting) for number, setting in ALL if setting == name]
-    _compare(model, cases.run_meta(meta, weights, chosen, THRESHOLDS, timeout=1800))
+    _compare(model, cases.run_meta(meta, weights, chosen, THRESHOLDS))
 
 
 _OTHER_BACKEND = """
@@ -108,7 +108,7 @@ def test_other_backends(meta, weights, backend, monkeypatch):  # noqa: F811
     monkeypatch.setenv('PYTHONPATH', f'{cases.REPO}:{cases.REPO / "tests"}')
     given = [json.dumps(SOME), json.dumps(THRESHOLDS)]
     done = subprocess.run(
-        [sys.executable, '-c', _OTHER_BACKEND, *given], capture_output=True, text=True, timeout=900
+        [sys.executable, '-c', _OTHER_BACKEND, *given], capture_output=True, text=True, timeout=3600
     )
     assert not done.returncode, done.stderr[-3000:]
     ours = json.loads(done.stdout.splitlines()[-1])

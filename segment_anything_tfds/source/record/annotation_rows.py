@@ -6,6 +6,7 @@ import itertools
 import math
 import reprlib
 from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -57,6 +58,8 @@ class Rows:
 
     def drop(self, verdicts: dict[int, tuple[str, str]]) -> None:
         """Leaves out rows, by position, with a reason and a detail each."""
+        if not verdicts:
+            return
         for n in sorted(verdicts):
             reason, detail = verdicts[n]
             if len(self._faults) >= FAULTS_KEPT:
@@ -75,6 +78,40 @@ class Rows:
             self.columns[name] = [column[n] for n in kept] if is_list else column[kept]
 
 
+def to_columns(
+    rows: list[dict], shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, np.ndarray] | None:
+    """Columns of numbers, all read at once, which takes a third of the time of `to_table` on each.
+
+    Args:
+      rows: N annotations with at least the keys of `shapes`.
+      shapes: of the value of each key.
+
+    Returns:
+      float64 [N, *shape] by key; `None` where a value has another shape or is no finite number.
+    """
+    flat: list = []
+    for key, shape in shapes.items():
+        values = [row[key] for row in rows]
+        for length in shape:
+            if not ({*map(type, values)} <= {list} and {*map(len, values)} <= {length}):
+                return None
+            values = list(itertools.chain.from_iterable(values))
+        flat += values
+    types = {*map(type, flat)}
+    if not (types <= {float} or (types <= {float, int} and max(map(abs, flat)) <= _MAX_EXACT)):
+        return None
+    table = np.array(flat, np.float64)
+    if not np.isfinite(table).all():
+        return None
+    sizes = [len(rows) * math.prod(shape) for shape in shapes.values()]
+    pieces = np.split(table, list(itertools.accumulate(sizes[:-1])))
+    return {
+        key: piece.reshape(-1, *shape)
+        for (key, shape), piece in zip(shapes.items(), pieces, strict=True)
+    }
+
+
 def to_table(values: list, shape: tuple[int, ...]) -> np.ndarray:
     """float64 [N, numbers of `shape`]; a row of anything but plain numbers becomes NaN."""
     length = math.prod(shape)
@@ -82,11 +119,8 @@ def to_table(values: list, shape: tuple[int, ...]) -> np.ndarray:
         values = [[value] for value in values]
     elif len(shape) == 2:
         values = [v[0] if type(v) is list and len(v) == shape[0] == 1 else None for v in values]
-    lists = {*map(type, values)} <= {list} and {*map(len, values)} <= {length}
-    flat = list(itertools.chain.from_iterable(values)) if lists else None
-    if flat is None or not {*map(type, flat)} <= {float}:
-        empty = [math.nan] * length
-        flat = [x for value in values for x in (value if _are_numbers(value, length) else empty)]
+    empty = [math.nan] * length
+    flat = [x for value in values for x in (value if _are_numbers(value, length) else empty)]
     return np.array(flat, np.float64).reshape(-1, length)
 
 
@@ -96,6 +130,13 @@ def _are_numbers(value: Any, length: int) -> bool:
         and len(value) == length
         and all(type(x) is float or (type(x) is int and abs(x) <= _MAX_EXACT) for x in value)
     )
+
+
+def are_uint64(values: list) -> bool:
+    """Whether all values are integers that fit."""
+    if not {*map(type, values)} <= {int}:
+        return False
+    return not values or (min(values) >= 0 and max(values) < 2**64)
 
 
 def is_uint64(value: Any) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,17 @@ SEGMENTATION_KEYS = frozenset({'size', 'counts'})
 MAX_ANNOTATIONS = 10_000  # SA-1B has about 100 an image
 MAX_VALUES = 1_000_000  # braces, brackets, commas and colons; about 35 an annotation
 _UINT64_RULE = 'an integer from 0 to 2^64 - 1'
-_FLOATS = {
-    'bbox': ((4,), 'four finite numbers [x, y, width, height]'),
-    'crop_box': ((4,), 'four finite numbers [x, y, width, height]'),
-    'point_coords': ((1, 2), 'one point of two finite numbers [[x, y]]'),
-    'predicted_iou': ((), 'a finite number'),
-    'stability_score': ((), 'a finite number'),
+_SHAPES: dict[str, tuple[int, ...]] = {
+    'bbox': (4,),
+    'crop_box': (4,),
+    'point_coords': (1, 2),
+    'predicted_iou': (),
+    'stability_score': (),
+}
+_RULES = {
+    (4,): 'four finite numbers [x, y, width, height]',
+    (1, 2): 'one point of two finite numbers [[x, y]]',
+    (): 'a finite number',
 }
 
 
@@ -112,7 +118,8 @@ def check(
 
 
 def _parse_record(record: bytes, name: str) -> dict:
-    _check_bounds(sum(map(record.count, b'{[,:')), MAX_VALUES, 'values', name)
+    if len(record) > MAX_VALUES:
+        _check_bounds(sum(map(record.count, b'{[,:')), MAX_VALUES, 'values', name)
     try:
         content = _load_json(record)
     except (ValueError, RecursionError) as error:
@@ -210,8 +217,9 @@ def _require_keys(rows: annotation_rows.Rows) -> None:
 def _read_integers(rows: annotation_rows.Rows) -> None:
     for key in ('id', 'area'):
         values = rows.values(key)
-        good = [annotation_rows.is_uint64(value) for value in values]
-        rows.require(good, f'{key}_invalid', f'`{key}` to be {_UINT64_RULE}', values)
+        if not annotation_rows.are_uint64(values):
+            good = [annotation_rows.is_uint64(value) for value in values]
+            rows.require(good, f'{key}_invalid', f'`{key}` to be {_UINT64_RULE}', values)
         rows.columns[key] = np.array(rows.values(key), np.uint64)
     ids = rows.values('id')
     if len(set(ids)) < len(ids):
@@ -221,14 +229,16 @@ def _read_integers(rows: annotation_rows.Rows) -> None:
 
 
 def _read_floats(rows: annotation_rows.Rows) -> None:
-    for key, (shape, rule) in _FLOATS.items():
+    columns = annotation_rows.to_columns(rows.rows, _SHAPES)
+    if columns is not None:
+        rows.columns.update(columns)
+        return
+    for key, shape in _SHAPES.items():
         values = rows.values(key)
         table = annotation_rows.to_table(values, shape)
         rows.columns[key] = table.reshape(-1, *shape)
-        good = np.isfinite(table)
-        if not good.all():
-            good = good.all(axis=1).tolist()
-            rows.require(good, f'{key}_invalid', f'`{key}` to be {rule}', values)
+        good = np.isfinite(table).all(axis=1).tolist()
+        rows.require(good, f'{key}_invalid', f'`{key}` to be {_RULES[shape]}', values)
 
 
 def _read_segmentations(rows: annotation_rows.Rows, height: int, width: int) -> None:
@@ -243,8 +253,9 @@ def _read_segmentations(rows: annotation_rows.Rows, height: int, width: int) -> 
 
     size = [height, width]
     sizes = [value['size'] for value in rows.values('segmentation')]
-    good = [value == size and type(value[0]) is type(value[1]) is int for value in sizes]
-    rows.require(good, 'segmentation_size_mismatch', f'`size` to be {size}', sizes)
+    if sizes.count(size) < len(sizes) or not {*map(type, chain.from_iterable(sizes))} <= {int}:
+        good = [value == size and type(value[0]) is type(value[1]) is int for value in sizes]
+        rows.require(good, 'segmentation_size_mismatch', f'`size` to be {size}', sizes)
 
     counts = [value['counts'] for value in rows.values('segmentation')]
     rows.columns['counts'] = [value.encode('utf-8', 'surrogatepass') for value in counts]
@@ -254,12 +265,12 @@ def _read_segmentations(rows: annotation_rows.Rows, height: int, width: int) -> 
 
 def _normalize_boxes(rows: annotation_rows.Rows, name: str, height: int, width: int) -> None:
     """[x, y, w, h] in pixels to [ymin, xmin, ymax, xmax] relative, as TFDS computes it."""
-    xywh = rows.columns[name]
+    yxyx = rows.columns[name][:, [1, 0, 3, 2]]
     with np.errstate(over='ignore'):
-        yxyx = np.concatenate([xywh[:, 1::-1], xywh[:, 1::-1] + xywh[:, :1:-1]], axis=1)
+        yxyx[:, 2:] += yxyx[:, :2]
         yxyx /= (height, width, height, width)
         rows.columns[name] = yxyx.astype(np.float32)
-    good = ((yxyx >= 0) & (yxyx <= 1)).all(axis=1) & (yxyx[:, :2] <= yxyx[:, 2:]).all(axis=1)
+    good = (yxyx[:, :2] >= 0) & (yxyx[:, :2] <= yxyx[:, 2:]) & (yxyx[:, 2:] <= 1)
     if not good.all():
         rule = f'`{name}` within {width} x {height} pixels (width x height), no side negative'
-        rows.require(good.tolist(), f'{name}_outside', rule, rows.values(name))
+        rows.require(good.all(axis=1).tolist(), f'{name}_outside', rule, rows.values(name))

@@ -14,7 +14,7 @@ Fields of the messages, all of them of the length-delimited wire type:
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable
+import itertools
 
 import numpy as np
 
@@ -70,8 +70,9 @@ def _value_list(value) -> tuple[int, list[bytes]]:
     return _INT64_LIST, [tfds_parts.Int64List(value=numbers).SerializeToString()]
 
 
-def _bytes_values(values: Iterable[bytes]) -> bytes:
-    return b''.join(_delimited(1, value) for value in values)
+def _bytes_values(values: list[bytes]) -> bytes:
+    headers = [_header(1, len(value)) for value in values]
+    return b''.join(itertools.chain.from_iterable(zip(headers, values, strict=True)))
 
 
 def _delimited(field: int, data: bytes) -> bytes:

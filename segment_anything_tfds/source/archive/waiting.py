@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterator
 
 BLOCK = 64 << 10
 
@@ -22,15 +23,16 @@ class Spool:
             self._file = tempfile.TemporaryFile(  # noqa: SIM115
                 dir=self._folder, prefix='sa1b-', buffering=0
             )
-        view, blocks = memoryview(data), []
-        for start in range(0, len(data), BLOCK):
+        blocks = []
+        for _ in range(0, len(data), BLOCK):
             if not self._free:
                 self._free.append(self._blocks)
                 self._blocks += 1
-            block = self._free.pop()
-            self._file.seek(block * BLOCK)
-            self._write(view[start : start + BLOCK])
-            blocks.append(block)
+            blocks.append(self._free.pop())
+        view = memoryview(data)
+        for offset, start, end in _pieces(blocks, len(data)):
+            self._file.seek(offset)
+            self._write(view[start:end])
         return blocks, len(data)
 
     def _write(self, piece: memoryview):
@@ -49,19 +51,31 @@ class Spool:
     def pop(self, ticket: tuple[list[int], int]) -> bytes:
         """Gives back what `put` stored, and frees its room."""
         blocks, size = ticket
-        pieces = []
-        for number, block in enumerate(blocks):
-            wanted = min(BLOCK, size - number * BLOCK)
-            self._file.seek(block * BLOCK)
-            pieces.append(self._file.read(wanted))
-            if len(pieces[-1]) != wanted:
+        found = []
+        for offset, start, end in _pieces(blocks, size):
+            self._file.seek(offset)
+            found.append(self._file.read(end - start))
+            if len(found[-1]) != end - start:
                 raise OSError('`waiting.Spool`: expected the temporary file whole; it was cut')
         self._free.extend(reversed(blocks))
-        return b''.join(pieces)
+        return found[0] if len(found) == 1 else b''.join(found)
 
     def close(self):
         if self._file is not None:
             self._file.close()
+
+
+def _pieces(blocks: list[int], size: int) -> Iterator[tuple[int, int, int]]:
+    """Where the pieces of a byte string lie: offset in the file, start and end in the string.
+
+    Blocks that follow each other are one piece, and most do: what is freed last is used first.
+    Blocks 5, 6, 9 are two pieces, of two blocks and of what is left.
+    """
+    first = 0
+    for n in range(1, len(blocks) + 1):
+        if n == len(blocks) or blocks[n] != blocks[n - 1] + 1:
+            yield blocks[first] * BLOCK, first * BLOCK, min(n * BLOCK, size)
+            first = n
 
 
 class Waiting:

@@ -21,7 +21,6 @@ from segment_anything_tfds.streaming.parts import (
     keeping,
     part_reader,
     prepared_shards,
-    raw_bytes,
 )
 from segment_anything_tfds.streaming.parts.cursors import Cursor, Position
 from segment_anything_tfds.streaming.parts.parts import Part, Policy
@@ -53,7 +52,6 @@ class Plan:
 
     def open_mixer(self, position: Position) -> mixing.Mixer:
         """Reads several parts at once, from a position on."""
-        raw_bytes.keep_memory()
         return mixing.Mixer(position, self._open_part)
 
     def _open_part(self, number: int, cursor: Cursor):

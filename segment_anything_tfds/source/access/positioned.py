@@ -104,6 +104,7 @@ class PositionedReader(pair_stream.ArchiveReader):
         on_fault: Callable,
         start: int = 0,
         open_raw: Callable[[pair_stream.Source], object] | None = None,
+        piece: int | None = None,
         spool_dir: str | None = None,
         spool_budget: int = pair_stream.SPOOL_BUDGET,
         want_digest: bool = False,
@@ -116,6 +117,7 @@ class PositionedReader(pair_stream.ArchiveReader):
           on_fault: as in `pair_stream.open_archive`.
           start: pairs to pass over.
           open_raw: gives the stored bytes of the archive; `None` for the way of the base class.
+          piece: bytes of a stream that are read and decompressed at a time; `None` for 8 MB.
           spool_dir: as in `pair_stream.open_archive`.
           spool_budget: likewise.
           want_digest: likewise; needs every byte, so nothing is passed over unread.
@@ -132,6 +134,7 @@ class PositionedReader(pair_stream.ArchiveReader):
         self.passed: list[int] = []
         self._start = start
         self._open_raw = open_raw
+        self._piece = piece
         self._is_cut = False  # whether the file ends within the member that reading stands at
         plain = not want_digest and open_raw is None and is_plain_file(source)
         self.by_position = plain or source.kind == 'folder'

@@ -118,10 +118,19 @@ class Counted:
       count: bytes read so far.
     """
 
-    def __init__(self, raw, digest: Digest | None = None):
+    def __init__(self, raw, digest: Digest | None = None, piece: int | None = None):
+        """Takes over an object with `read` and `close`.
+
+        Args:
+          raw: the object.
+          digest: what the bytes are digested by.
+          piece: bytes that are read, and decompressed, at a time; `None` for `READ_SIZE` and
+            `CHUNK_SIZE`.
+        """
         self.count = 0
         self._raw = raw
         self._digest = digest
+        self._piece = piece
 
     def contents(self) -> Generator[bytes]:
         """The contents in chunks, decompressed if the first bytes are those of gzip."""
@@ -131,7 +140,7 @@ class Counted:
             while 0 < len(first) < len(GZIP_MAGIC) and (more := next(pieces, b'')):
                 first += more
             pieces = itertools.chain([first], pieces)
-            yield from gunzip(pieces) if first.startswith(GZIP_MAGIC) else pieces
+            yield from gunzip(pieces, size=self._piece) if first.startswith(GZIP_MAGIC) else pieces
         except StreamError:
             if self._digest is not None:  # a damaged copy can be known by its digest
                 collections.deque(self._pieces(), maxlen=0)
@@ -140,7 +149,7 @@ class Counted:
             self._raw.close()
 
     def _pieces(self) -> Iterator[bytes]:
-        while piece := self._raw.read(READ_SIZE):
+        while piece := self._raw.read(self._piece or READ_SIZE):
             self.count += len(piece)
             if self._digest is not None:
                 self._digest.update(piece)
@@ -202,15 +211,18 @@ def decompressor():
 ERRORS = (zlib.error, EOFError) + ((igzip_lib.IsalError,) if igzip_lib else ())
 
 
-def gunzip(pieces: Iterator[bytes], make: Callable = decompressor) -> Iterator[bytes]:
+def gunzip(
+    pieces: Iterator[bytes], make: Callable = decompressor, size: int | None = None
+) -> Iterator[bytes]:
     """Decompresses gzip members that follow each other; checks every CRC and length.
 
     Args:
       pieces: the compressed bytes, in pieces of any size.
       make: gives a decompressor for one gzip member.
+      size: of the chunks at most, in bytes; `None` for `CHUNK_SIZE`.
 
     Yields:
-      Chunks of at most `CHUNK_SIZE` bytes.
+      Chunks.
 
     Raises:
       StreamError: bad bytes, an end in the middle, garbage after the end, a gzip bomb.
@@ -224,7 +236,7 @@ def gunzip(pieces: Iterator[bytes], make: Callable = decompressor) -> Iterator[b
                 if not piece:
                     break
                 started = True
-            chunk = _decompress(state, piece, given)
+            chunk = _decompress(state, piece, size or CHUNK_SIZE, given)
             piece = b''
             given += len(chunk)
             if given > BOMB_SIZE and given > BOMB_RATIO * taken:
@@ -245,9 +257,9 @@ def gunzip(pieces: Iterator[bytes], make: Callable = decompressor) -> Iterator[b
         )
 
 
-def _decompress(state, piece: bytes, given: int) -> bytes:
+def _decompress(state, piece: bytes, size: int, given: int) -> bytes:
     try:
-        return state.decompress(piece, CHUNK_SIZE)
+        return state.decompress(piece, size)
     except ERRORS as error:
         raise StreamError(
             'archive_corrupt',

@@ -56,6 +56,25 @@ class Half:
         return len(self.stem), self.stem, self.kind, self.name
 
 
+@dataclasses.dataclass(frozen=True)
+class Pair:
+    """One image of SA-1B and its record, as the archive holds them.
+
+    Attributes:
+      stem: `'sa_<image id>'`, in lower case.
+      image_name: base name of the image's member.
+      image: the JPEG file, unchecked.
+      record_name: base name of the record's member.
+      record: the JSON file, unchecked.
+    """
+
+    stem: str
+    image_name: str
+    image: bytes = dataclasses.field(repr=False)
+    record_name: str
+    record: bytes = dataclasses.field(repr=False)
+
+
 def base_name(name: str) -> str:
     """The last part of a member's name, also of one that Windows wrote."""
     return name.replace('\\', '/').rpartition('/')[2]

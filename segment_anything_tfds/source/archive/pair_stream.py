@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
-import dataclasses
 import functools
 import pathlib
 from collections.abc import Callable, Iterator
 
-from segment_anything_tfds.source.archive import chunks, halves, paths, tar_stream, waiting
-from segment_anything_tfds.source.archive.halves import Half
+from segment_anything_tfds.source.archive import chunks, halves, memory, paths, tar_stream, waiting
+from segment_anything_tfds.source.archive.halves import Half, Pair
 from segment_anything_tfds.source.archive.locations import Source, locate
 from segment_anything_tfds.source.faults import DataError, Fault
 
@@ -27,25 +26,6 @@ RECORD_LIMIT = 16 << 20  # bytes; records are 63 KB on average
 SPOOL_BUDGET = 64 << 20  # bytes of halves that wait in memory
 # Halves of pairs in the order of the archive, each with a function that reads it.
 Members = Iterator[tuple[Half, Callable[[], bytes]]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Pair:
-    """One image of SA-1B and its record, as the archive holds them.
-
-    Attributes:
-      stem: `'sa_<image id>'`, in lower case.
-      image_name: base name of the image's member.
-      image: the JPEG file, unchecked.
-      record_name: base name of the record's member.
-      record: the JSON file, unchecked.
-    """
-
-    stem: str
-    image_name: str
-    image: bytes = dataclasses.field(repr=False)
-    record_name: str
-    record: bytes = dataclasses.field(repr=False)
 
 
 class ArchiveReader:
@@ -72,6 +52,7 @@ class ArchiveReader:
         self._on_fault = on_fault
         self._on_bytes = on_bytes
         self._want_digest = want_digest and source.kind != 'folder'
+        self._piece: int | None = None
         self._waiting = waiting.Waiting(spool_budget, spool_dir)
         self._names: dict[tuple[str, str], str] = {}  # every half seen: its member's name
         self._refused: set[tuple[str, str]] = set()  # halves that cannot be read
@@ -101,6 +82,7 @@ class ArchiveReader:
                 f'{self._source!r}. Open the archive again.'
             )
         self._begun = True
+        memory.keep()
         error = None
         try:
             for half, read in self._members():
@@ -215,7 +197,7 @@ class ArchiveReader:
 
     def _tar(self) -> Members:
         digest = chunks.Digest() if self._want_digest else None
-        self._raw = chunks.Counted(self._open(), digest)
+        self._raw = chunks.Counted(self._open(), digest, self._piece)
         self._background = chunks.Background(self._raw.contents())
         self._stream = tar_stream.TarStream(tar_stream.Cursor(self._counted()))
         try:

@@ -29,7 +29,7 @@ class Cursor:
 
     def as_list(self) -> list:
         """The fields, for JSON."""
-        return list(dataclasses.astuple(self))
+        return list(vars(self).values())
 
     @classmethod
     def from_list(cls, fields: list) -> Cursor:
@@ -76,8 +76,8 @@ class Position:
 
     def to_json(self) -> str:
         """The position as a short text."""
-        fields = dataclasses.asdict(self)
-        fields['cursors'] = [cursor and cursor.as_list() for cursor in self.cursors]
+        cursors = [cursor and cursor.as_list() for cursor in self.cursors]
+        fields = {**vars(self), 'cursors': cursors}
         return json.dumps(fields, separators=(',', ':'))
 
     @classmethod

@@ -192,6 +192,7 @@ class KeptExamples:
         return positioned.PositionedReader(
             source,
             open_raw=self._raw.of(source),
+            piece=raw_bytes.PIECE,
             spool_budget=part_reader.SPOOL_BUDGET,
             **options,
         )

@@ -89,6 +89,7 @@ class _ArchiveExamples:
             on_fault=self._on_fault,
             start=cursor.pairs or 0,
             open_raw=self._raw.of(part.source),
+            piece=raw_bytes.PIECE,
             spool_budget=SPOOL_BUDGET,
             want_digest=part.name in policy.checksums,
         )

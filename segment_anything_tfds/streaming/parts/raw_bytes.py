@@ -8,27 +8,13 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 from segment_anything_tfds.source.access import positioned
 from segment_anything_tfds.source.archive import paths
 from segment_anything_tfds.source.archive.locations import Source
 
-PIECE = 1 << 20  # bytes that are read at a time
-_LARGE_BLOCK = 31 << 20  # just below the largest that malloc learns from
-
-
-class InPieces:
-    """Bytes of another object with `read`, at most `PIECE` at a time; its other names are there."""
-
-    def __init__(self, raw):
-        self._raw = raw
-
-    def read(self, size: int) -> bytes:
-        """At most `size` bytes; none at the end."""
-        return self._raw.read(min(size, PIECE))
-
-    def __getattr__(self, name: str):
-        return getattr(self._raw, name)
+PIECE = 512 << 10  # bytes that are read at a time
 
 
 class Opener:
@@ -39,7 +25,7 @@ class Opener:
         self._transfer = None
         self._stopped = False
 
-    def of(self, source: Source) -> Callable[[Source], InPieces] | None:
+    def of(self, source: Source) -> Callable[[Source], Any] | None:
         """What gives the bytes of a source; `None` where it is read by position."""
         is_by_position = source.kind == 'folder' or positioned.is_plain_file(source)
         return None if is_by_position else self._open
@@ -50,25 +36,14 @@ class Opener:
         if self._transfer is not None:
             self._transfer.stop()
 
-    def _open(self, source: Source) -> InPieces:
+    def _open(self, source: Source) -> Any:
         if source.kind != 'link':
             path = paths.open_path(source.location)
             is_local = isinstance(path, pathlib.Path)
-            return InPieces(open(path, 'rb', 0) if is_local else path.open('rb'))
+            return open(path, 'rb', 0) if is_local else path.open('rb')
         from segment_anything_tfds.streaming.parts import renewal  # slow to import: only for links
 
         self._transfer = renewal.RenewedTransfer(source.number, self._links_path, wait=self._wait)
         if self._stopped:
             self._transfer.stop()
-        return InPieces(self._transfer)
-
-
-def keep_memory() -> None:
-    """Has glibc's malloc use memory of the size of images again, instead of asking for it anew.
-
-    From the first block that is freed malloc learns which sizes come and go, and keeps blocks up to
-    that size (mallopt(3), M_MMAP_THRESHOLD). Until then each image, at each of the steps from the
-    archive to the batch, is in pages that the kernel has to clear first, which takes longer than to
-    copy the image. Other implementations of malloc take no notice.
-    """
-    bytearray(_LARGE_BLOCK)
+        return self._transfer

@@ -9,6 +9,8 @@ from segment_anything_tfds.arrays import archive_splits
 from segment_anything_tfds.source import selection
 from segment_anything_tfds.source.archive import inputs
 
+_first_reader: int | None = None  # the process that read first; those forked from it cannot
+
 
 class Examples:
     """Raw examples by index, of data that were prepared as `array_record`.
@@ -50,6 +52,7 @@ class Examples:
         """An example as `tfds.data_source` gives it, with the JPEG's bytes as `image/content`."""
         if not -self._length <= index < self._length:
             raise IndexError(f'SA1B: expected an index below {self._length}; got {index}.')
+        _check_process()
         return self._opened()[index % self._length]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -73,6 +76,22 @@ class Examples:
             decoders = {'image': {'content': tfds.decode.SkipDecoding()}}
             self._source = builder.as_data_source(split=self.split, decoders=decoders)
         return self._source
+
+
+def _check_process() -> None:
+    """Refuses to read where array_record would crash or wait for ever.
+
+    It starts a thread with the first example, and its locks expect that thread in forked processes
+    too, where it is not.
+    """
+    global _first_reader
+    _first_reader = _first_reader or os.getpid()
+    if _first_reader != os.getpid():
+        raise RuntimeError(
+            'SA1B: expected a process whose parent read no example before it was forked, which '
+            f'array_record does not survive; got one forked from process {_first_reader}. Start '
+            "the workers first, or as new processes: multiprocessing_context='spawn'."
+        )
 
 
 def _folder(data_dir: str, archives: archive_splits.Selection) -> str:

@@ -42,7 +42,7 @@ def folder_of(keep, config=''):
     return keep / 'segment_anything' / config / '1.0.0'
 
 
-def test_the_data_set_is_prepared_after_the_first_pass(archives, expected, tmp_path):
+def test_the_data_set_is_prepared_after_the_first_pass(archives, expected, tmp_path, capsys):
     manual, keep = tmp_path / 'manual', tmp_path / 'data'
     shutil.copytree(archives, manual)
     dataset = sa1b.stream(manual_dir=manual, keep=keep, seed=3, decoders=IDS)
@@ -50,6 +50,7 @@ def test_the_data_set_is_prepared_after_the_first_pass(archives, expected, tmp_p
     assert sorted(first) == sorted(n + 1000 * k for k in range(3) for n in range(1, IMAGES + 1))
     assert building.digests(folder_of(keep)) == expected
     assert not list(keep.rglob('incomplete*'))
+    assert not capsys.readouterr().out
     assert len(list(building.builder(keep).as_dataset(split='train'))) == 3 * IMAGES
     shutil.rmtree(manual)  # later passes do without
     assert sorted(ids(dataset)) == sorted(first)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import tempfile
+import threading
 from collections.abc import Iterator
 
 import tensorflow_datasets.public_api as tfds
@@ -124,6 +125,9 @@ class Session:
             publish.check(done.finished, template)
         publish.put_in_place(self.workshop, self._dataset_dir)
         place.clear(self._runs.folder)
-        print(f'Dataset {info.name} prepared in {self._dataset_dir}.')
+        # A stream that keeps what passes builds in a thread of its own: standard output is not its.
+        is_main = threading.current_thread() is threading.main_thread()
+        say = print if is_main else _log.info
+        say(f'Dataset {info.name} prepared in {self._dataset_dir}.')
         if done is not None and (closing := done.closing()):
             _log.warning('%s', closing)

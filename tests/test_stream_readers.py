@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import samples
 import tensorflow_datasets as tfds
+from absl import flags as absl_flags
 
 import segment_anything_tfds as sa1b
 from segment_anything_tfds.streaming import numpy_examples, passes, planning
@@ -124,6 +125,7 @@ def test_a_place_of_grain_is_saved(options):
 @pytest.mark.slow
 def test_grain_reads_in_processes(options):
     grain = pytest.importorskip('grain')
+    absl_flags.FLAGS.mark_as_parsed()  # as `absl.app.run` does: Grain's processes ask for some
     dataset = sa1b.GrainStream(seed=0, **options).map(image_id)
     dataset = dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=2))
     assert sorted(dataset) == EVERYTHING

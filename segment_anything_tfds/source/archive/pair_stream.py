@@ -95,11 +95,13 @@ class ArchiveReader:
             error = Fault(self._source.name, fault.reason, fault.detail, member)
             if self._want_digest:
                 self._read_rest()
-        self._report_unpaired()
-        if error is None and not self._names:
-            error = self._empty()
-        if error is not None:
-            raise DataError([error])
+        try:
+            self._report_unpaired()
+        finally:  # `on_fault` may raise; what broke the archive is why their other halves lack
+            if error is None and not self._names:
+                error = self._empty()
+            if error is not None:
+                raise DataError([error])
 
     def _members(self) -> Members:
         return self._folder() if self._source.kind == 'folder' else self._tar()

@@ -294,6 +294,38 @@ def test_prepared_parts_come_from_their_shards(archives, prepared, tmp_path):
         sa1b.stream('0-2', data_dir=data_dir)
 
 
+@pytest.mark.parametrize('number', [0, 1])
+def test_an_archive_that_is_cut_is_told_as_such(archives, nowhere, tmp_path, number):
+    """Not as one that lacks the records whose images were read."""
+    whole = (archives / f'sa_{number:06d}.tar').read_bytes()
+    for length in (len(whole) // 2, len(whole) // 2 // 512 * 512):
+        (tmp_path / 'sa_000000.tar').write_bytes(whole[:length])
+        with pytest.raises(tf.errors.InvalidArgumentError, match=r'\[archive_truncated\]'):
+            ids(stream(tmp_path, nowhere, decoders=IDS))
+
+
+@pytest.mark.parametrize('file_format', ['tfrecord', 'array_record'])
+def test_shards_that_go_or_are_damaged_are_told(archives, tmp_path, file_format):
+    built = building.build(archives, tmp_path, '0', file_format=file_format)
+    dataset = sa1b.stream('0', manual_dir=archives, data_dir=tmp_path, decoders=IDS)
+    (shard,) = built.data_path.glob('*-train.*')
+    whole = shard.read_bytes()
+    flipped = bytearray(whole)
+    flipped[5_000] ^= 1
+    cuts = [whole[: len(whole) // 2]]
+    if file_format == 'tfrecord':  # also after the first of its records
+        cuts.append(whole[: 16 + int.from_bytes(whole[:8], 'little')])
+    for damaged in (flipped, *cuts):
+        shard.write_bytes(damaged)
+        told = r'expected the shard .* damaged.* examples of sa_000000 were read before'
+        with pytest.raises(tf.errors.OpError, match=told):
+            ids(dataset)
+    shard.unlink()
+    told = r'expected the shard .* got no file.* 0 examples of sa_000000 were read before'
+    with pytest.raises(tf.errors.OpError, match=told):
+        ids(dataset)
+
+
 def test_a_place_holds_also_once_its_archive_is_prepared(archives, nowhere, tmp_path):
     def rest(data_dir):
         iterator = iter(stream(archives, data_dir, decoders=IDS, seed=4, shuffle_buffer=8))

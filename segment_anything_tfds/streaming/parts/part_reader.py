@@ -65,15 +65,18 @@ def _give(items: Items, put: Put) -> None:
 
 def _read_shards(part: Part, cursor: Cursor) -> Items:
     count = len(part.shards)
+    given = cursor.given
     readers = [
         # Of examples 0, 1, 2, ... shard i has i, i + count, ...
-        shard_files.read(path, part.file_format, (cursor.given - index + count - 1) // count)
-        for index, path in enumerate(part.shards)
+        shard_files.read(path, part.file_format, examples, (given - index + count - 1) // count)
+        for index, (path, examples) in enumerate(zip(part.shards, part.examples, strict=True))
     ]
-    given = cursor.given
-    while (record := next(readers[given % count], None)) is not None:
-        given += 1
-        yield record, Cursor(given, None)
+    try:
+        while (record := next(readers[given % count], None)) is not None:
+            given += 1
+            yield record, Cursor(given, None)
+    except OSError as error:
+        raise told(error, part.name, given) from error
 
 
 class _ArchiveExamples:

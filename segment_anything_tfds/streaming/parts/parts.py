@@ -18,12 +18,14 @@ class Part:
       number: number of the archive.
       source: the archive; `None` where it is prepared.
       shards: paths of its prepared shards; example i is in shard i modulo their number.
+      examples: how many there are in each of these.
       file_format: TFDS's name of their format.
     """
 
     number: int
     source: locations.Source | None = None
     shards: tuple[str, ...] = ()
+    examples: tuple[int, ...] = ()
     file_format: str = 'tfrecord'
 
     @property

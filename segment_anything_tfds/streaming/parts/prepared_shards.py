@@ -70,4 +70,5 @@ def find(
 
 def to_part(number: int, finished: accounts.Finished, file_format: str) -> Part:
     """The part that the shards of an archive are."""
-    return Part(number, None, tuple(map(str, finished.shards)), file_format)
+    shards = tuple(map(str, finished.shards))
+    return Part(number, None, shards, finished.sidecar.shard_examples, file_format)

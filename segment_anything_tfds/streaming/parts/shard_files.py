@@ -15,18 +15,33 @@ _CHECKSUM = 4  # bytes
 _MASK_DELTA = 0xA282EAD8
 
 
-def read(path: str, file_format: str, start: int = 0) -> Iterator[bytes]:
+def read(path: str, file_format: str, count: int, start: int = 0) -> Iterator[bytes]:
     """The records of a shard, in order.
 
     Args:
       path: the shard.
       file_format: `'tfrecord'` or `'array_record'`.
+      count: how many records it has.
       start: records to pass over.
 
     Raises:
-      OSError: while iterating, for a shard that is cut or damaged.
+      OSError: while iterating, for a shard that is gone, cut or damaged.
     """
-    return (_read_tfrecord if file_format == 'tfrecord' else _read_array_record)(path, start)
+    if not paths.open_path(path).exists():
+        raise FileNotFoundError(
+            f'`shard_files.read`: expected the shard {path}; got no file. Make the stream again, '
+            'if the data set was moved or removed.'
+        )
+    open_shard = _read_tfrecord if file_format == 'tfrecord' else _read_array_record
+    found = start
+    try:
+        for record in open_shard(path, start):
+            found += 1
+            yield record
+    except RuntimeError as error:  # of array_record
+        raise _damaged(path) from error
+    if found < count:  # a cut between two records
+        raise _damaged(path)
 
 
 def _read_tfrecord(path: str, start: int) -> Iterator[bytes]:

@@ -15,6 +15,7 @@ import tensorflow_datasets as tfds
 
 import segment_anything_tfds as sa1b
 from segment_anything_tfds.source.faults import DataError
+from segment_anything_tfds.streaming import passes, planning
 
 IMAGES = 21
 IDS = tfds.decode.PartialDecoding({'image': {'image_id'}})
@@ -66,14 +67,18 @@ def test_a_stop_keeps_whole_archives(archives, expected, tmp_path):
     del iterator
     gc.collect()
     staging = tmp_path / 'segment_anything' / 'incomplete.shards_1.0.0'
-    deadline = time.monotonic() + 20
-    while _writers() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert not _writers()
+    _wait_for_writers()
     assert (staging / 'sa_000000.json').exists()
     built = building.build(archives, tmp_path)
     assert building.archives(built, 'reused') >= 1
     assert building.digests(built.data_path) == expected
+
+
+def _wait_for_writers() -> None:
+    deadline = time.monotonic() + 20
+    while _writers() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not _writers()
 
 
 def _writers() -> list[str]:
@@ -118,6 +123,18 @@ def test_one_process_at_a_time_keeps(archives, tmp_path):
     running = pytest.raises(Exception, match='Another build of this data set is running')
     with driver.hold(str(staging)), running:
         ids(dataset)
+
+
+def test_what_another_process_prepared_meanwhile_is_not_kept_again(archives, expected, tmp_path):
+    plans = [planning.make(None, manual_dir=archives, keep=tmp_path, interleave=1) for _ in '12']
+    first, second = (passes.Pass(plan, list(plan.parts)) for plan in plans)
+    begun = [next(first)]
+    _wait_for_writers()
+    whole = list(second)
+    assert building.digests(folder_of(tmp_path)) == expected
+    assert begun + list(first) == whole
+    _wait_for_writers()
+    assert not list(tmp_path.rglob('incomplete*'))
 
 
 @pytest.mark.slow

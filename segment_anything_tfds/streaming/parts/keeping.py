@@ -120,7 +120,7 @@ class Keeper:
             return part
         if (shards := self._staged(part)) is not None:
             return shards
-        return self._find_prepared().get(part.number, part) if self._published else part
+        return self._find_prepared().get(part.number, part)
 
     def reader(self, part: Part, cursor: Cursor) -> KeptExamples:
         """Reads a part from a place on, and writes its shard."""

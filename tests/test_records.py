@@ -178,7 +178,7 @@ def test_faulty_annotations_are_left_out_or_raise(tmp_path):
     seen = []
     found = _by_stem(_read(path, on_fault=seen.append))
     assert found['sa_1'].json == samples.record(1)
-    assert [fault.reason for fault in seen] == ['annotation_keys', 'id_duplicate', 'area_mismatch']
+    assert [fault.reason for fault in seen] == ['annotation_keys', 'area_mismatch', 'id_duplicate']
     with pytest.raises(faults.DataError, match=r'sa_000003 / sa_1.json.*annotation_keys'):
         _read(path)
 
@@ -190,6 +190,9 @@ def test_faulty_annotations_are_left_out_or_raise(tmp_path):
         {'segmentation': {'size': [1, 1], 'counts': 7}},
         {'predicted_iou': 'EVIL'},
         {'stability_score': None},
+        {'bbox': [0, 0, 1000, 1000]},
+        {'area': 1},
+        {'area': 1.0},
     ],
 )
 @pytest.mark.parametrize('after', [False, True])
@@ -198,7 +201,7 @@ def test_faulty_annotation_never_takes_the_place_of_a_good_one(tmp_path, changes
     files = samples.members(1, 1)
     content = json.loads(files['./sa_1.json'])
     good = content['annotations']
-    ghost = {**good[0], 'area': float(good[0]['area']), **changes}
+    ghost = {**good[0], **changes}
     content['annotations'] = [*good, ghost] if after else [ghost, *good]
     files['./sa_1.json'] = json.dumps(content).encode()
     samples.write_archive(tmp_path / 'sa_000000.tar', files)

@@ -114,6 +114,7 @@ def check(
     _read_segmentations(rows, fields['height'], fields['width'])
     for name in ('bbox', 'crop_box'):
         _normalize_boxes(rows, name, fields['height'], fields['width'])
+    _require_ids_once(rows)  # last, so that a row with a fault never costs a good one its place
     return Example({'content': image, **fields}, rows.columns, rows.positions), rows.faults
 
 
@@ -221,11 +222,6 @@ def _read_integers(rows: annotation_rows.Rows) -> None:
             good = [annotation_rows.is_uint64(value) for value in values]
             rows.require(good, f'{key}_invalid', f'`{key}` to be {_UINT64_RULE}', values)
         rows.columns[key] = np.array(rows.values(key), np.uint64)
-    ids = rows.values('id')
-    if len(set(ids)) < len(ids):
-        first = dict(zip(reversed(ids), reversed(range(len(ids))), strict=True))
-        good = [first[value] == n for n, value in enumerate(ids)]
-        rows.require(good, 'id_duplicate', '`id` to occur once in an image', ids)
 
 
 def _read_floats(rows: annotation_rows.Rows) -> None:
@@ -274,3 +270,12 @@ def _normalize_boxes(rows: annotation_rows.Rows, name: str, height: int, width: 
     if not good.all():
         rule = f'`{name}` within {width} x {height} pixels (width x height), no side negative'
         rows.require(good.all(axis=1).tolist(), f'{name}_outside', rule, rows.values(name))
+
+
+def _require_ids_once(rows: annotation_rows.Rows) -> None:
+    """Of annotations without other faults, the first one with an `id` counts."""
+    ids = rows.values('id')
+    if len(set(ids)) < len(ids):
+        first = dict(zip(reversed(ids), reversed(range(len(ids))), strict=True))
+        good = [first[value] == n for n, value in enumerate(ids)]
+        rows.require(good, 'id_duplicate', '`id` to occur once in an image', ids)

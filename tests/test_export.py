@@ -13,7 +13,7 @@ from pycocotools import coco as coco_lib
 from pycocotools import mask as mask_utils
 
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.exchange import formats, records
+from segment_anything_tfds.exchange import formats, options, records
 from segment_anything_tfds.source.archive import inputs, verification
 from segment_anything_tfds.source.checksums import Checksums
 
@@ -69,6 +69,17 @@ def _read_tsv(path):
             name, content, image = row.decode().rstrip('\n').split('\t')
             rows[name.rpartition('.')[0]] = (base64.b64decode(image), json.loads(content))
     return rows
+
+
+def test_numbers_past_64_bits_stop_no_format(tmp_path):
+    """JSON has them; the checks and the columns take them for floats, and so do exports."""
+    files = samples.members(1, 1)
+    content = json.loads(files['./sa_1.json'])
+    content['annotations'][0] |= {'id': 2**64 - 1, 'predicted_iou': 2**80, 'stability_score': -1}
+    files['./sa_1.json'] = json.dumps(content).encode()
+    samples.write_archive(tmp_path / 'sa_000000.tar', files)
+    for name in options.NAMES:
+        _export(tmp_path / 'sa_000000.tar', tmp_path / name, name)
 
 
 def test_tsv(source, expected, tmp_path):

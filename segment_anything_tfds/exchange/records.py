@@ -126,7 +126,7 @@ def _read_pairs(
     pairs: Iterable[pair_stream.Pair], unit: inputs.Input, on_fault: OnFault
 ) -> Iterator[Record]:
     for pair, example in examples.check_pairs(pairs, archive=unit.name, on_fault=on_fault):
-        content = json.loads(pair.record)
+        content = annotations.load_json(pair.record)
         raw = content['annotations']
         content['annotations'] = [raw[position] for position in example.positions]
         yield Record(pair.image, example, content)

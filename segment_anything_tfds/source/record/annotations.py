@@ -122,7 +122,7 @@ def _parse_record(record: bytes, name: str) -> dict:
     if len(record) > MAX_VALUES:
         _check_bounds(sum(map(record.count, b'{[,:')), MAX_VALUES, 'values', name)
     try:
-        content = _load_json(record)
+        content = load_json(record)
     except (ValueError, RecursionError) as error:
         text = (
             'JSON nested too deep'
@@ -146,7 +146,8 @@ def _check_bounds(count: int, most: int, what: str, name: str) -> None:
         raise _ImageError('record_too_large', detail, name)
 
 
-def _load_json(record: bytes) -> Any:
+def load_json(record: bytes) -> Any:
+    """Parses a record as `check` does: numbers past 64 bits become floats, as columns hold them."""
     try:
         return orjson.loads(record)
     except orjson.JSONDecodeError:

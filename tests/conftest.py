@@ -5,6 +5,7 @@ import pathlib
 import signal
 import sys
 
+import hypothesis
 import numpy as np
 import pytest
 
@@ -12,6 +13,9 @@ os.environ.setdefault('TF_CPP_MIN_LOG_LEVEL', '2')
 os.environ.setdefault('CUDA_VISIBLE_DEVICES', '')
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in a shell's background; it is inherited
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+hypothesis.settings.register_profile('untimed', deadline=None)  # nothing is timed in a test
+hypothesis.settings.load_profile('untimed')
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
 

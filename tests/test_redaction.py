@@ -4,6 +4,7 @@ import doctest
 import html
 import json
 import logging
+import re
 import socket
 import threading
 import urllib.parse
@@ -38,6 +39,15 @@ ECHOES = {
     'signature cut': lambda url: f'bad token {SIGNATURE[:20]}',
     'signature in capitals': lambda url: f'bad token {SIGNATURE.upper()}',
     'short value alone': lambda url: 'unknown id 0fdd51.',
+    'signature in pieces': lambda url: f'bad token "{SIGNATURE[:9]}" + "{SIGNATURE[9:]}"',
+    'first letters': lambda url: f'bad token {SIGNATURE[:10]}',
+    'letters in the middle': lambda url: f'bad token {SIGNATURE[16:26]}',
+    'in lines': lambda url: '<br>'.join(SIGNATURE[n : n + 6] for n in range(0, 32, 6)),
+    'in lines of JSON': lambda url: json.dumps([SIGNATURE[n : n + 7] for n in range(0, 32, 7)]),
+    'octal': lambda url: ''.join(f'\\{ord(letter):03o}' for letter in SIGNATURE),
+    'javascript': lambda url: ''.join(f'\\u{{{ord(letter):x}}}' for letter in SIGNATURE),
+    'python': lambda url: ''.join(f'\\U{ord(letter):08x}' for letter in SIGNATURE),
+    'css': lambda url: ''.join(f'\\{ord(letter):x} ' for letter in SIGNATURE),
     'percent': lambda url: urllib.parse.quote(url, safe=''),
     'percent twice': lambda url: urllib.parse.quote(urllib.parse.quote(url, safe=''), safe=''),
     'json': _as_json,
@@ -49,10 +59,14 @@ ECHOES = {
 
 
 def _shows_none(text: str) -> None:
+    """No value is shown, and of the signature no piece that could be put together again."""
     low = text.lower()
     for value in VALUES:
         assert value.lower() not in low, text
-    assert SIGNATURE[:20].lower() not in low
+    plain = re.sub('[^0-9a-z]', '', low)
+    signature = re.sub('[^0-9a-z]', '', SIGNATURE.lower())
+    mixed = [signature[n : n + 8] for n in range(len(signature) - 7)]
+    assert not [piece for piece in mixed if not piece.isdecimal() and piece in plain], text
 
 
 @pytest.fixture

@@ -14,17 +14,22 @@ import re
 import string
 import traceback
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 _PIECE = 12  # letters of a secret, in a row, that are taken for it
+_ODD_PIECE = 8  # as many are enough where they are no word and no number
 _SHORTEST = 4  # shorter values, such as `1`, stand in every text
 _ROUNDS = 16  # escapes inside escapes
-_ESCAPE = re.compile(r'\\u00([0-9a-fA-F]{2})|\\x([0-9a-fA-F]{2})')
+_ESCAPE = re.compile(
+    r'\\u00([0-9a-fA-F]{2})|\\U000000([0-9a-fA-F]{2})|\\u\{0*([0-9a-fA-F]{2})\}'
+    r'|\\x([0-9a-fA-F]{2})|%u00([0-9a-fA-F]{2})|\\0*([2-7][0-9a-fA-F]) '
+)
+_OCTAL = re.compile(r'\\([01][0-7]{2})')
 _LIBRARIES = ('requests', 'urllib3')
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _FAMILIAR = re.compile(r'\b(ccb|oh|oe|_nc_\w+)(=|%3[Dd])[^\s\'"<>]+')
 
-_pieces: set[str] = set()  # of values of at least `_PIECE` letters
+_pieces: set[str] = set()  # of longer values, and of their letters and digits alone
 _words: set[str] = set()  # shorter values
 
 
@@ -41,11 +46,25 @@ def remember(url: str) -> None:
         return
     values += urllib.parse.unquote(parts.query).split('&')
     known = f'{parts.netloc.rpartition("@")[2]} {parts.path}'.translate(_LOWER)
-    for value in {value.translate(_LOWER) for value in values}:
-        pieces = {value[at : at + _PIECE] for at in range(len(value) - _PIECE + 1)}
-        _pieces.update(piece for piece in pieces if piece not in known)
-        if _SHORTEST <= len(value) < _PIECE and value not in known:
-            _words.add(value)
+    for value in values:
+        plain = _alphanumeric(value)
+        odd = filter(_is_odd, _cut(plain, _ODD_PIECE))
+        _remember(_cut(value, _PIECE), known, _pieces)
+        _remember([*_cut(plain, _PIECE), *odd], _alphanumeric(known), _pieces)
+        if _SHORTEST <= len(value) < _PIECE:
+            _remember([value], known, _words)
+
+
+def _remember(pieces: Iterable[str], known: str, kept: set[str]) -> None:
+    low = {piece.translate(_LOWER) for piece in pieces}
+    kept.update(piece for piece in low if piece not in known)
+
+
+def _is_odd(piece: str) -> bool:
+    """Whether letters and digits are mixed, or letters of both cases, as in no word of a text."""
+    if piece.isalpha():
+        return not (piece[1:].islower() or piece[1:].isupper())
+    return not piece.isdecimal()
 
 
 def redact(text: str) -> str:
@@ -85,7 +104,8 @@ def _unescape(text: str) -> str:
     """Undoes escapes of URLs, HTML and JSON, also of several layers."""
     for _ in range(_ROUNDS):
         before = text
-        text = _ESCAPE.sub(lambda match: chr(int(match[1] or match[2], 16)), text)
+        text = _ESCAPE.sub(lambda match: chr(int(match[match.lastindex], 16)), text)
+        text = _OCTAL.sub(lambda match: chr(int(match[1], 8)), text)
         text = html.unescape(urllib.parse.unquote(text))
         if text == before:
             break
@@ -103,12 +123,32 @@ def _without_parts(text: str) -> Iterator[str]:
     """The text, with an ellipsis for each stretch that a remembered secret holds too."""
     low = text.translate(_LOWER)
     secret = bytearray(len(text))  # 1 where a letter is part of one
-    for at in range(len(text) - _PIECE + 1):
-        if low[at : at + _PIECE] in _pieces:
-            secret[at : at + _PIECE] = b'\1' * _PIECE
+    # 'tag 00_Ab 12-Cd' is looked through as it is, and as 'tag00ab12cd': what a server puts into a
+    # secret, such as spaces or quotes, hides it from nobody.
+    _mark(low, range(len(low)), secret)
+    _mark(low, [at for at, letter in enumerate(low) if letter.isalnum()], secret)
     for word in (r'[0-9a-z]+', r'\w[\w.~-]*\w'):
         for match in re.finditer(word, low):
             if match[0] in _words:
                 secret[match.start() : match.end()] = b'\1' * len(match[0])
     for match in re.finditer(b'\0+|\1+', bytes(secret)):
         yield '…' if secret[match.start()] else text[match.start() : match.end()]
+
+
+def _mark(text: str, kept: Sequence[int], secret: bytearray) -> None:
+    """Marks where the letters at some positions, read in a row, hold a piece of a secret."""
+    row = ''.join(text[at] for at in kept)
+    for size in (_PIECE, _ODD_PIECE):
+        for at, piece in enumerate(_cut(row, size)):
+            if piece in _pieces:
+                first, last = kept[at], kept[at + size - 1]
+                secret[first : last + 1] = b'\1' * (last + 1 - first)
+
+
+def _cut(text: str, size: int) -> list[str]:
+    """All pieces of a size, from the first on."""
+    return [text[at : at + size] for at in range(len(text) - size + 1)]
+
+
+def _alphanumeric(text: str) -> str:
+    return ''.join(letter for letter in text if letter.isalnum())

@@ -139,7 +139,6 @@ setuptools.setup(
         'etils<1.14; python_version < "3.11"',
         'protobuf<=6.32; python_version < "3.11"',
         'protobuf>=6.31.1',  # what tensorflow-metadata 1.21 was made with
-        'filelock>=3.13',
         'fsspec>=2023.12',
         'google-crc32c>=1.6',
         'importlib_resources>=5.12',  # tensorflow-datasets imports it without declaring it

@@ -14,7 +14,7 @@ import time
 import pytest
 from building import REPO, run_python
 
-from segment_anything_tfds.prepare.staging import driver
+from segment_anything_tfds.prepare.staging import driver, lock
 from segment_anything_tfds.prepare.staging import note as notes
 
 _HOLD = """
@@ -58,13 +58,15 @@ def folder(tmp_path) -> str:
 
 
 @pytest.fixture
-def no_locks(monkeypatch):
+def no_locks(request, monkeypatch):
     """Has the note alone decide, as in a bucket: the file system knows no locks."""
 
-    def acquire(*args, **kwargs):
-        raise OSError(errno.ENOLCK, 'No locks available')
+    number = getattr(request, 'param', errno.ENOLCK)
 
-    monkeypatch.setattr(driver.filelock.FileLock, 'acquire', acquire)
+    def flock(*args):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(lock.fcntl, 'flock', flock)
     monkeypatch.setattr(driver, '_SETTLE_SECONDS', 0.0)
 
 
@@ -80,15 +82,19 @@ def _elsewhere(**changes) -> notes.Note:
     return dataclasses.replace(mine, **{'host': 'other', 'machine': 'other', **changes})
 
 
-@pytest.fixture
-def other_process(folder):
-    """A process that drives the build."""
-    process = subprocess.Popen(
-        [sys.executable, '-c', _HOLD, folder],
+def _start(code: str, folder: str) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, '-c', code, folder],
         env=dict(os.environ, PYTHONPATH=str(REPO)),
         stdout=subprocess.PIPE,
         text=True,
     )
+
+
+@pytest.fixture
+def other_process(folder):
+    """A process that drives the build."""
+    process = _start(_HOLD, folder)
     assert process.stdout.readline() == 'held\n'
     yield process
     process.kill()
@@ -109,6 +115,46 @@ def test_lock_ends_with_its_process(folder, other_process):
     with driver.hold(folder):
         assert notes.read(folder).pid == os.getpid()
     assert not pathlib.Path(folder).exists()
+
+
+def test_lock_ends_with_its_process_though_a_child_of_it_lives(folder):
+    """As a data loader's worker, which was forked while the build ran."""
+    process = _start(_HOLD.replace('print(', 'import os; os.fork() or print(os.getpid(), '), folder)
+    child = int(process.stdout.readline().split()[0])
+    process.kill()
+    process.wait()
+    try:
+        with driver.hold(folder):
+            assert notes.read(folder).pid == os.getpid()
+    finally:
+        os.kill(child, signal.SIGKILL)
+
+
+def test_lock_of_a_file_that_is_removed_meanwhile_is_none(tmp_path, monkeypatch):
+    """Its holder removes it just after another one has opened it; a third one makes it anew."""
+    path, flock = str(tmp_path / 'driver.lock'), lock.fcntl.flock
+
+    def late(file, how):
+        monkeypatch.setattr(lock.fcntl, 'flock', flock)
+        os.unlink(path)
+        flock(file, how)
+
+    monkeypatch.setattr(lock.fcntl, 'flock', late)
+    with lock.hold(path) as is_locked:
+        assert is_locked and os.path.exists(path)
+        with pytest.raises(BlockingIOError), lock.hold(path):
+            pass
+    assert not os.path.exists(path)
+
+
+@pytest.mark.parametrize('no_locks', [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP], indirect=True)
+def test_file_systems_without_locks(folder, no_locks):
+    text = 'Another build'
+    with driver.hold(folder), pytest.raises(RuntimeError, match=text), driver.hold(folder):
+        pass
+    (pathlib.Path(folder) / 'driver.lock').mkdir(parents=True)  # nor is that one
+    with driver.hold(folder):
+        pass
 
 
 def test_two_that_start_together(tmp_path):
@@ -136,7 +182,21 @@ def test_note_of_a_dead_driver_blocks_nobody(pid, locks, folder, tmp_path, reque
     assert precious.exists()  # nothing is removed because a note says so
 
 
-@pytest.mark.parametrize('text', ['', '[]', '{"host": 1, "run": "x"}', '{"pid": 1}', '\x00'])
+@pytest.mark.parametrize(
+    'text',
+    [
+        '',
+        '[]',
+        '{"host": 1, "run": "x"}',
+        '{"pid": 1}',
+        '\x00',
+        '[' * 100_000,
+        f'{{"host": "x", "run": "", "pid": 5, "beat": 1{"0" * 400}}}',
+        f'{{"host": "x", "run": "", "pid": 5, "started": -1{"0" * 400}, "beat": NaN}}',
+        '{"host": "x", "run": "", "pid": 5, "beat": 1e300}',
+    ],
+    ids=range(9),
+)
 def test_note_that_makes_no_sense(text, folder):
     pathlib.Path(folder).mkdir()
     notes.path(folder).write_text(text)
@@ -155,9 +215,10 @@ def test_driver_on_another_machine_is_respected_while_it_gives_signs_of_life(
     with pytest.raises(RuntimeError, match=text), driver.hold(folder):
         pass
     assert notes.read(folder).driver == 'theirs'
-    _write(folder, _elsewhere(beat=time.time() - notes.SILENT_SECONDS - 1))
-    with driver.hold(folder):
-        assert notes.read(folder).pid == os.getpid()
+    for beat in (-notes.SILENT_SECONDS - 1, 3600.0):  # no clock is that wrong
+        _write(folder, _elsewhere(beat=time.time() + beat))
+        with driver.hold(folder):
+            assert notes.read(folder).pid == os.getpid()
 
 
 def test_process_of_this_machine_is_looked_at_where_there_are_no_locks(folder, no_locks):
@@ -193,6 +254,20 @@ def test_two_notes_written_at_once(folder, no_locks, monkeypatch):
     with pytest.raises(RuntimeError, match='Another process has taken over'), driver.hold(folder):
         pass
     assert notes.read(folder).driver == 'theirs'
+
+
+@pytest.mark.parametrize('locks', [True, False])
+def test_driver_that_slept_while_another_one_came_and_went(locks, folder, request):
+    """As on a machine that was suspended: it must not clear what that one has published."""
+    if not locks:
+        request.getfixturevalue('no_locks')
+    with driver.hold(folder) as runs:
+        notes.path(folder).unlink()
+        if locks:  # nobody else can have come
+            runs.check()
+        else:
+            with pytest.raises(RuntimeError, match='Another process has taken over'):
+                runs.check()
 
 
 def test_twice_in_one_process(folder, no_locks):

@@ -11,16 +11,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import os
-import pathlib
 import threading
 import time
 import uuid
 from collections.abc import Iterator
 
-import filelock
-
+from segment_anything_tfds.prepare.staging import lock, object_store, place
 from segment_anything_tfds.prepare.staging import note as notes
-from segment_anything_tfds.prepare.staging import object_store, place
 
 _LOCK_NAME = 'driver.lock'
 _SETTLE_SECONDS = 3.0  # in which two notes that are written at once have both arrived
@@ -34,8 +31,9 @@ class Runs:
       folder: the staging folder.
     """
 
-    def __init__(self, folder: str):
+    def __init__(self, folder: str, is_locked: bool):
         self.folder = folder
+        self._is_locked = is_locked
         self._note = notes.mine(uuid.uuid4().hex, run='')
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -83,10 +81,13 @@ class Runs:
         notes.path(self.folder).unlink(missing_ok=True)
 
     def _is_ours(self) -> bool:
-        """Whether the note in the folder is this driver's; true also where none can be read."""
+        """Whether the note in the folder is this driver's; true also where it cannot be read.
+
+        Without a lock, a note that is gone is that of another one, which has ended since.
+        """
         with contextlib.suppress(Exception):  # stores have errors of their own kinds
             note = notes.read(self.folder)
-            return note is None or note.driver == self._note.driver
+            return self._is_locked if note is None else note.driver == self._note.driver
         return True
 
     def _write(self) -> None:
@@ -121,7 +122,7 @@ def hold(folder: str) -> Iterator[Runs]:
     #                           note and is refused, B reads its own and drives.
     with _locked(folder) as is_locked:
         _check_alone(folder, is_locked)
-        runs = Runs(folder)
+        runs = Runs(folder, is_locked)
         _held_here.add(folder)
         well = False
         try:
@@ -149,39 +150,29 @@ def is_over(folder: str, run: str) -> bool:
 
 @contextlib.contextmanager
 def _locked(folder: str) -> Iterator[bool]:
-    """Holds the lock of a folder; gives `False` where the file system has none.
-
-    The file of the lock goes before the lock does: who opened it in between sees it locked, and who
-    comes later makes another one.
-    """
+    """Holds the lock of a folder; gives `False` where there are none."""
     if object_store.is_remote(folder):
         yield False
         return
-    lock = filelock.FileLock(os.path.join(folder, _LOCK_NAME))
-    is_locked = _acquire(lock, folder)
-    try:
-        yield is_locked
-    finally:
-        file = pathlib.Path(lock.lock_file)
-        with contextlib.suppress(PermissionError):  # Windows removes no open file
-            file.unlink(missing_ok=True)
-        lock.release()
-        with contextlib.suppress(OSError):  # something is in it
-            os.rmdir(folder)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_remove_empty, folder)
+        yield _enter(stack, folder)
 
 
-def _acquire(lock: filelock.BaseFileLock, folder: str) -> bool:
+def _enter(stack: contextlib.ExitStack, folder: str) -> bool:
     while True:
         place.create(folder)
         try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout:
-            raise RuntimeError(_running(folder, notes.read(folder))) from None
+            return stack.enter_context(lock.hold(os.path.join(folder, _LOCK_NAME)))
         except FileNotFoundError:  # who held it has just removed the folder
             continue
-        except (NotImplementedError, OSError):
-            return False
-        return True
+        except BlockingIOError:
+            raise RuntimeError(_running(folder, notes.read(folder))) from None
+
+
+def _remove_empty(folder: str) -> None:
+    with contextlib.suppress(OSError):  # something is in it
+        os.rmdir(folder)
 
 
 def _check_alone(folder: str, is_locked: bool) -> None:
@@ -190,20 +181,26 @@ def _check_alone(folder: str, is_locked: bool) -> None:
         return
     is_own_past = note.is_of_this_process and folder not in _held_here
     if note.is_alive() and not is_own_past:
-        raise RuntimeError(_running(folder, note))
+        raise RuntimeError(_running(folder, note) + _advice(folder, note))
 
 
 def _running(folder: str, note: notes.Note | None) -> str:
-    who, advice = 'It is not known by whom', ''
+    who = 'It is not known by whom'
     if note is not None and note.pid is not None:
         who = f'It is driven by process {note.pid} on {note.host}'
-        if not note.is_of_this_machine:
+        if not note.can_be_looked_up:
             who += f', which gave a sign of life {note.silence:.0f} s ago'
-            advice = (
-                f' If that process is certainly dead, delete {notes.path(folder)}, or wait'
-                f' {notes.SILENT_SECONDS:.0f} s; finished archives are kept either way.'
-            )
     return (
         f'Another build of this data set is running in {folder}. {who}. Wait until it has ended,'
-        f' then load the data set, or give another `data_dir`.{advice}'
+        ' then load the data set, or give another `data_dir`.'
+    )
+
+
+def _advice(folder: str, note: notes.Note) -> str:
+    """What to do where only signs of life tell whether a process lives."""
+    if note.can_be_looked_up:
+        return ''
+    return (
+        f' If that process is certainly dead, delete {notes.path(folder)}, or wait'
+        f' {notes.SILENT_SECONDS:.0f} s; finished archives are kept either way.'
     )

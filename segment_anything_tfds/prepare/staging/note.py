@@ -65,9 +65,14 @@ class Note:
         return (self.machine, self.pids, self.pid) == here and self.is_alive()
 
     @property
+    def can_be_looked_up(self) -> bool:
+        """Whether this process sees the driver's, if it is there."""
+        return self.started is not None and (self.machine, self.pids) == (_machine(), _pids())
+
+    @property
     def silence(self) -> float:
-        """Seconds since the last sign of life."""
-        return math.inf if self.beat is None else max(0.0, time.time() - self.beat)
+        """Seconds since the last sign of life, or until it, where clocks differ."""
+        return math.inf if self.beat is None else abs(time.time() - self.beat)
 
     def is_alive(self) -> bool:
         """Whether the driver lives, as far as can be told without a lock."""
@@ -77,7 +82,7 @@ class Note:
         #   written elsewhere, where 4711 cannot be looked up: alive for 5 minutes after each beat
         if self.pid is None:
             return False
-        if self.started is not None and (self.machine, self.pids) == (_machine(), _pids()):
+        if self.can_be_looked_up:
             begin = _begin(self.pid)
             return begin is not None and abs(begin - self.started) < _SAME_START
         return self.silence < SILENT_SECONDS
@@ -123,8 +128,11 @@ def read(folder: str) -> Note | None:
 
 
 def _number(value) -> float | None:
-    is_number = type(value) in (int, float) and math.isfinite(value)
-    return float(value) if is_number else None
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:  # an integer of hundreds of digits
+        return None
+    return number if math.isfinite(number) else None
 
 
 def _begin(pid: int) -> float | None:

@@ -161,9 +161,9 @@ def write_text(path: epath.Path, text: str) -> None:
 
 
 def read_json(path: epath.Path) -> dict | None:
-    """Reads a small JSON file; None where it is absent or was cut short."""
+    """Reads a small JSON file; None where it is absent, was cut short or makes no sense."""
     try:
         value = json.loads(path.read_text())
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return None
     return value if isinstance(value, dict) else None

@@ -8,6 +8,7 @@ import tensorflow_datasets.public_api as tfds
 from segment_anything_tfds import tfds_parts
 from segment_anything_tfds.prepare import builder_options
 from segment_anything_tfds.source import released, selection
+from segment_anything_tfds.source.archive import paths
 from segment_anything_tfds.source.remote import links_file
 
 _LONGEST_CONFIG = 200
@@ -80,7 +81,8 @@ class Builder(tfds_parts.FileReaderBuilder, skip_registration=True):
         }
         self._options = builder_options.Options(**choices)
         self.BUILDER_CONFIGS = []
-        super().__init__(**kwargs)
+        with paths.served(kwargs.get('data_dir')):
+            super().__init__(**kwargs)
         tfds_parts.remember_choices(self, file_format=kwargs.get('file_format'), **choices)
         if not self._is_prepared():
             self._tell_what_is_known()

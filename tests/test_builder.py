@@ -514,3 +514,12 @@ def test_tfds_build(manual_dir, tmp_path, name, config, archives):
     )
     subset = builder(tmp_path, config)
     assert subset.info.splits['train'].shard_lengths == [4] * archives
+
+
+def test_bucket_that_tensorflow_does_not_know(tmp_path, monkeypatch):
+    """The setting that helps is named, where TensorFlow's own error does not name it."""
+    monkeypatch.delenv('EPATH_USE_TF', raising=False)
+    with pytest.raises(ValueError, match=r'got s3://b/data, .* Set EPATH_USE_TF=false'):
+        builder('s3://b/data')
+    with pytest.raises(ValueError, match=r'got `manual_dir`, .* Set EPATH_USE_TF=false'):
+        build('s3://b/manual', tmp_path)

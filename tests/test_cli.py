@@ -520,7 +520,13 @@ def test_merged_statistics_with_a_null_are_refused(tmp_path, capsys, name):
 
 
 @pytest.mark.parametrize(
-    'args', [['download', 'LINKS', '--to'], ['export', 'DATA', '--format', 'coco', '--out']]
+    'args',
+    [
+        ['download', 'LINKS', '--to'],
+        ['export', 'DATA', '--format', 'coco', '--out'],
+        ['import', 'DATA', '--format', 'coco', '--out'],
+        ['verify', 'DATA', '--record'],
+    ],
 )
 def test_folders_in_buckets_are_refused(tmp_path, capsys, monkeypatch, args):
     links = _links_file(tmp_path, f'sa_000020.tar\thttps://a.b/c?oe={fault_server.VALID_UNTIL:X}')
@@ -529,6 +535,44 @@ def test_folders_in_buckets_are_refused(tmp_path, capsys, monkeypatch, args):
     code, printed = _run(capsys, *args, 's3://bucket/folder')
     assert code == 2 and 'expected a folder on this computer; got s3://bucket' in printed.err
     assert [path.name for path in tmp_path.iterdir()] == ['links.txt']
+
+
+@pytest.mark.parametrize(
+    'args',
+    [
+        ['annotate', 'PICTURE', '--model', 'tiny', '--out'],
+        ['demo', '--out'],
+        ['demo', '--data_dir'],
+        ['evaluate', 'DATA', '--model', 'tiny', '--plot'],
+        ['predict', 'PICTURE', '--model', 'tiny', '--point', '3,3', '--png'],
+        ['preview', 'DATA', '--html'],
+        ['preview', 'DATA', '--png'],
+        ['stats', 'DATA', '--out'],
+        ['stats', 'DATA', '--html'],
+        ['verify', 'DATA', '--report'],
+    ],
+    ids=' '.join,
+)
+@pytest.mark.parametrize(
+    ('place', 'text'),
+    [
+        ('s3://bucket/a.png', 'Set EPATH_USE_TF=false'),
+        ('s3:/bucket/a.png', 'expected `path` to be local, or a URL with two slashes; got one'),
+        ('https://a.b/c.png?oh=secret', 'or in a bucket, such as gs://; got https://.'),
+        ('file:///a.png', 'or in a bucket, such as gs://; got file://.'),
+    ],
+)
+def test_places_that_cannot_be_written_are_refused_before_the_work(
+    tmp_path, capsys, monkeypatch, args, place, text
+):
+    """Above all, no folder `s3:` is made here."""
+    picture = tmp_path / 'picture.jpg'
+    picture.write_bytes(samples.jpeg(1))
+    args = [{'PICTURE': picture, 'DATA': DUMMY_DATA}.get(arg, arg) for arg in args]
+    monkeypatch.chdir(tmp_path)
+    code, printed = _run(capsys, *args, place)
+    assert code == 2 and text in printed.err and 'secret' not in printed.err
+    assert [path.name for path in tmp_path.iterdir()] == ['picture.jpg']
 
 
 def test_links_miss_only_what_was_asked_for(tmp_path, capsys):

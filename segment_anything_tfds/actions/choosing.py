@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from segment_anything_tfds.source import faults, meter, selection
 from segment_anything_tfds.source.archive import inputs
+from segment_anything_tfds.source.archive import paths as path_lib
 
 if TYPE_CHECKING:
     from segment_anything_tfds.exchange.records import Record
@@ -79,7 +79,7 @@ def find(paths: Paths, archives: Archives = None) -> list[inputs.Input]:
     """
     wanted = numbers(archives)
     try:
-        with served(paths):
+        with path_lib.served(paths, ArgumentError):
             found = inputs.find(listed(paths), wanted)
     except ValueError as error:
         raise ArgumentError(str(error)) from None
@@ -97,21 +97,6 @@ def _check_readable(shard: inputs.Shard) -> None:
             f'expected a prepared dataset on this computer or in gs://; got {shard.folder}, which '
             f'TensorFlow does not read from {scheme}://. Copy it here, or name its archives.'
         )
-
-
-@contextlib.contextmanager
-def served(place: object) -> Iterator[None]:
-    """Names the setting that helps, in errors about buckets that TensorFlow cannot read."""
-    try:
-        yield
-    except Exception as error:
-        if 'File system scheme' not in str(error):
-            raise
-        raise ArgumentError(
-            f'expected a place that can be read and written; got {place}, of which TensorFlow knows'
-            ' nothing. Set EPATH_USE_TF=false, so that fsspec serves it, and install what that '
-            "needs: pip install 'segment-anything-tfds[s3]', or [gcp]."
-        ) from None
 
 
 def one_of(name: str, value: Known, known: Iterable[Known]) -> Known:

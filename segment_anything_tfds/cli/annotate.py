@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import pathlib
+import os
 import re
 
+from segment_anything_tfds.actions import places
 from segment_anything_tfds.cli import terminal
 
 HELP = """\
@@ -139,6 +140,7 @@ def _explain(name: str, docstring: str) -> str:
 def run(args: argparse.Namespace) -> int:
     """Annotates; returns the exit code."""
     settings = _settings(args)
+    places.check_folder('out', args.out)
     from segment_anything_tfds.annotate import write_archives
 
     try:
@@ -183,8 +185,8 @@ def _preview(out: str) -> None:
 
     parser = argparse.ArgumentParser()
     preview.add_arguments(parser)
-    page = pathlib.Path(out).expanduser() / 'preview.html'
-    preview.run(parser.parse_args([out, '--html', str(page)]))
+    folder = os.path.expanduser(out)
+    preview.run(parser.parse_args([folder, '--html', f'{folder}/preview.html']))
 
 
 def _say(summary, out: str) -> None:

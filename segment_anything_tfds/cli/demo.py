@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import io
 import pathlib
 import statistics
 import tempfile
 
+from segment_anything_tfds.actions import places
 from segment_anything_tfds.cli import quiet, terminal
 from segment_anything_tfds.source import resources
 
@@ -24,8 +26,7 @@ small SAM that comes with the package, and draws what it makes of them beside th
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         '--out',
-        type=pathlib.Path,
-        default=pathlib.Path('sa1b_demo.png'),
+        default='sa1b_demo.png',
         metavar='FILE',
         help='where to write the picture (default: %(default)s); the '
         'picture of the model has _model added to its name',
@@ -40,6 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the demo; returns the exit code."""
+    _check(args)
     terminal.say('Building three small archives; the first import of TensorFlow takes a while.')
     quiet.import_tensorflow()
     with tempfile.TemporaryDirectory(prefix='sa1b_demo_') as temporary:
@@ -53,8 +55,19 @@ def run(args: argparse.Namespace) -> int:
         print(terminal.table(header, rows))
     _draw(best, args.out)
     terminal.say(f'The masks of {best["file_name"]}, drawn: {args.out}')
-    _try_model(best, args.out.with_name(f'{args.out.stem}_model{args.out.suffix}'))
+    suffix = pathlib.PurePath(args.out).suffix
+    _try_model(best, f'{args.out.removesuffix(suffix)}_model{suffix}')
     return 0
+
+
+def _check(args: argparse.Namespace) -> None:
+    """Refuses, before the work, what cannot be written."""
+    from PIL import Image
+
+    places.check_file('out', args.out)
+    places.check_folder('data_dir', args.data_dir)
+    if pathlib.PurePath(args.out).suffix.lower() not in Image.registered_extensions():
+        raise terminal.UsageError(f'--out: expected a name such as demo.png; got {args.out!r}')
 
 
 def _load(data_dir: str) -> list[dict]:
@@ -101,16 +114,23 @@ def _describe(example: dict) -> list:
     ]
 
 
-def _draw(example: dict, path: pathlib.Path) -> None:
-    from PIL import Image
-
+def _draw(example: dict, path: str) -> None:
     from segment_anything_tfds.report import draw
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(draw.overlay(example['image'], example['masks'])).save(path)
+    _save(draw.overlay(example['image'], example['masks']), path)
 
 
-def _try_model(example: dict, path: pathlib.Path) -> None:
+def _save(pixels, path: str) -> None:
+    """Writes a picture, in the format that its name ends with."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    kind = Image.registered_extensions()[pathlib.PurePath(path).suffix.lower()]
+    Image.fromarray(pixels).save(buffer, kind)
+    places.save(path, buffer.getvalue())
+
+
+def _try_model(example: dict, path: str) -> None:
     """Draws clicks and boxes, the true masks, and those of `training.tiny_sam`."""
     if importlib.util.find_spec('keras_hub') is None:
         terminal.say(
@@ -120,7 +140,8 @@ def _try_model(example: dict, path: pathlib.Path) -> None:
         return
     from segment_anything_tfds.actions.learning import demo_model
 
-    click, box, count = demo_model.draw(example['image'], example['masks'], path)
+    sheet, click, box, count = demo_model.draw(example['image'], example['masks'])
+    _save(sheet, path)
     terminal.say(
         f'What the small SAM makes of a click ({click:.2f} IoU) and a box ({box:.2f}) on '
         f'{count} objects that it was not trained on: {path}'

@@ -58,7 +58,8 @@ def read_links(manual_dir: epath.Path | None) -> links_file.Links:
 def manual_dir(manager: tfds.download.DownloadManager) -> epath.Path | None:
     """TFDS's folder of files that the user brings; `None` where it is absent or empty."""
     try:
-        return manager.manual_dir
+        with paths.served('`manual_dir`'):
+            return manager.manual_dir
     except AssertionError:  # TFDS raises it where the folder is absent or empty
         return None
 

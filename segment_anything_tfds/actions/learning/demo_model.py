@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import pathlib
-
 import numpy as np
-from PIL import Image
 
 from segment_anything_tfds import training
 from segment_anything_tfds.report import draw as drawing
@@ -16,16 +13,15 @@ MOST_OBJECTS = 10
 CELL = 480
 
 
-def draw(image: np.ndarray, masks: np.ndarray, path: pathlib.Path) -> tuple[float, float, int]:
-    """Writes a sheet of clicks and boxes, the masks of `training.tiny_sam`, and the true ones.
+def draw(image: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, float, float, int]:
+    """Draws a sheet of clicks and boxes, the masks of `training.tiny_sam`, and the true ones.
 
     Args:
       image: uint8 [H, W, 3].
       masks: [N, H, W], of which some objects are chosen.
-      path: of the picture.
 
     Returns:
-      The mean IoU by a click and by a box, and the number of objects.
+      The sheet, uint8 [H, W, 3]; the mean IoU by a click and by a box; and the number of objects.
     """
     objects = _objects(masks)
     predictor = training.Predictor(training.tiny_sam())
@@ -48,8 +44,7 @@ def draw(image: np.ndarray, masks: np.ndarray, path: pathlib.Path) -> tuple[floa
     captions = ['clicks', f'tiny_sam: mean IoU {click:.2f}', 'truth']
     captions += ['boxes', f'tiny_sam: mean IoU {box:.2f}', 'truth']
     sheet = drawing.contact_sheet(pictures, captions, columns=3, cell=CELL)
-    Image.fromarray(sheet).save(path)
-    return click, box, len(objects)
+    return sheet, click, box, len(objects)
 
 
 def _objects(masks: np.ndarray) -> np.ndarray:

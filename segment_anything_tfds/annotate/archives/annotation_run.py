@@ -24,6 +24,7 @@ from segment_anything_tfds.annotate.archives import (
 from segment_anything_tfds.prepare.shards import fault_log
 from segment_anything_tfds.prepare.staging import driver, place
 from segment_anything_tfds.source import faults, meter
+from segment_anything_tfds.source.archive import paths as paths_lib
 
 STAGING = '.sa1b_annotate'
 TABLE = 'sources.csv'
@@ -150,6 +151,7 @@ def _plan(model, out, settings, limits, on_error, precision) -> tuple[archive_ta
         )
     precision_lib.check(precision)
     out = os.fspath(out)
+    paths_lib.open_path(out)  # refuses what is no place, before anything is loaded
     out = out if '://' in out else os.path.abspath(os.path.expanduser(out))
     masks = None
     if isinstance(model, (str, os.PathLike)):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pathlib
 import re
 from collections.abc import Iterator
 
+_LOST_SLASH = re.compile(r'[A-Za-z][A-Za-z0-9+.-]+:/(?!/)')  # but no drive of Windows
 MEMBER = re.compile(r'sa_[0-9]+\.(jpg|jpeg|json)', re.IGNORECASE)
 
 
@@ -14,19 +16,46 @@ def open_path(path: str | os.PathLike):
     """A path to read from: `pathlib`'s for a local one, `epath`'s for `gs://` and the like.
 
     Raises:
-      ValueError: a URL of another kind; only its scheme is named, as the rest may be secret.
+      ValueError: a URL of another kind, or `pathlib`'s of one; only its scheme is named, as the
+        rest may be secret.
     """
-    if '://' not in os.fspath(path):
+    text = os.fspath(path)
+    if match := _LOST_SLASH.match(text):  # `pathlib.Path('s3://bucket')` is a folder `s3:` here
+        raise ValueError(
+            f'`paths.open_path`: expected `path` to be local, or a URL with two slashes; got one '
+            f'after {match[0][:-1]} Give a URL as text, or as an `etils.epath.Path`.'
+        )
+    if '://' not in text:
         return pathlib.Path(path)
     from etils import epath  # slow to import, and local files do without
 
     try:
         return epath.Path(path)
     except KeyError:
-        scheme = os.fspath(path).partition('://')[0]
+        scheme = text.partition('://')[0]
         raise ValueError(
             '`paths.open_path`: expected `path` to be local, or in a bucket, such as gs://; got '
             f'{scheme}://. Download what is there first.'
+        ) from None
+
+
+@contextlib.contextmanager
+def served(place: object, error: type[ValueError] = ValueError) -> Iterator[None]:
+    """Names the setting that helps, in errors about buckets that TensorFlow cannot read.
+
+    Args:
+      place: what is to be read or written, for the message.
+      error: what to raise.
+    """
+    try:
+        yield
+    except Exception as fault:
+        if 'File system scheme' not in str(fault):
+            raise
+        raise error(
+            f'expected a place that can be read and written; got {place}, of which TensorFlow knows'
+            ' nothing. Set EPATH_USE_TF=false, so that fsspec serves it, and install what that '
+            "needs: pip install 'segment-anything-tfds[s3]', or [gcp]."
         ) from None
 
 

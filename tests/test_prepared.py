@@ -88,7 +88,8 @@ def test_faults_travel_with_their_archives(manual_dir, tmp_path, no_pipeline):
 
 
 @pytest.mark.parametrize(
-    'change', ['archive', 'file_format', 'shards_per_archive', 'overwrite', 'damage', 'old']
+    'change',
+    ['archive', 'file_format', 'shards_per_archive', 'overwrite', 'damage', 'flipped', 'old'],
 )
 def test_other_shards_are_not_taken(change, manual_dir, tmp_path):
     whole = build(manual_dir, tmp_path)
@@ -105,11 +106,29 @@ def test_other_shards_are_not_taken(change, manual_dir, tmp_path):
     elif change == 'damage':
         shard = whole.data_path / 'segment_anything-train.tfrecord-00001-of-00004'
         shard.write_bytes(shard.read_bytes()[:-1])
+    elif change == 'flipped':
+        _flip(whole, 1)
     else:
         (whole.data_path / 'archives.jsonl').unlink()
     part = build(manual_dir, tmp_path, '1', **settings)
     assert archives(part, 'reused') == 0
     assert part.info.splits['train'].num_examples == 4
+
+
+def _flip(built, number: int) -> None:
+    shard = built.data_path / f'segment_anything-train.tfrecord-{number:05d}-of-00004'
+    data = bytearray(shard.read_bytes())
+    data[len(data) // 2] ^= 1
+    shard.write_bytes(data)
+
+
+def test_damaged_shard_of_an_archive_that_is_nowhere(manual_dir, tmp_path):
+    whole = build(manual_dir, tmp_path)
+    _flip(whole, 1)
+    (manual_dir / 'sa_000001.tar').unlink()
+    with pytest.raises(ValueError, match='shards of sa_000001 as they were written; got other'):
+        build(manual_dir, tmp_path, '0-1')
+    assert build(manual_dir, tmp_path, '0+2').info.splits['train'].num_examples == 8
 
 
 def test_archive_that_moved_is_still_the_same(manual_dir, tmp_path, no_pipeline):

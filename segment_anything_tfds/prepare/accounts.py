@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from concurrent import futures
 
 from etils import epath
@@ -15,6 +16,7 @@ from segment_anything_tfds.source.archive import pair_stream
 
 PREPARED = 'prepared'  # kind of a source that is nowhere but in another prepared selection
 _PARALLEL = 16  # archives looked at side by side: in a bucket each takes some requests
+_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -86,10 +88,12 @@ class Accounts:
 
         def find(source: pair_stream.Source) -> Finished | None:
             staged = self.finished(source, demands)
-            if staged is not None and all(map(_is_intact, *_shards_and_crcs(staged))):
+            if staged is not None and _are_intact(staged):
                 return staged
             prepared = self._prepared.get(source.number)
-            return None if prepared is None or has_changed(source, prepared) else prepared
+            if prepared is None or has_changed(source, prepared):
+                return None
+            return prepared if _are_intact(prepared) else _damaged(source, prepared)
 
         with futures.ThreadPoolExecutor(_PARALLEL) as pool:
             found = zip(sources, pool.map(find, sources), strict=True)
@@ -120,8 +124,23 @@ def has_changed(source: pair_stream.Source, prepared: Finished) -> bool:
     return was_here and prepared.sidecar.source != source.identity()
 
 
-def _shards_and_crcs(finished: Finished) -> tuple[Iterable[epath.Path], Iterable[int]]:
-    return finished.shards, finished.sidecar.shard_crc32c
+def _damaged(source: pair_stream.Source, prepared: Finished) -> None:
+    """Has an archive read again whose shards in another data set are damaged.
+
+    Raises:
+      ValueError: it is nowhere.
+    """
+    where = prepared.shards[0].parent
+    if source.kind == PREPARED:
+        raise ValueError(
+            f'`Builder.download_and_prepare`: expected the shards of {source.name} as they were'
+            f' written; got other bytes in {where}. Put the archive or its link into `manual_dir`.'
+        )
+    _log.warning('The shards of %s in %s are damaged; it is read again.', source.name, where)
+
+
+def _are_intact(finished: Finished) -> bool:
+    return all(map(_is_intact, finished.shards, finished.sidecar.shard_crc32c))
 
 
 def _is_intact(path: epath.Path, crc: int) -> bool:

@@ -363,6 +363,15 @@ def test_redirects(server):
     assert fails('got redirects without end', url)
 
 
+@pytest.mark.parametrize('target', ['http://[::1', 'gopher://host/a', 'http://a..b/', '//['])
+def test_redirect_to_no_url(server, target):
+    location = {'Location': f'{target}?oh={fault_server.SECRET}'}
+    url = server.serve('a.tar', b'', statuses=[(302, location, b'')] * 8)
+    assert fails('got a', url).reason in ('refused', 'unreachable')
+    with pytest.raises(fetch.FetchError, match='got a'):
+        requesting.head(url, name='a.tar', patience=QUICK)
+
+
 def test_nobody_answers():
     with socket.socket() as reserved:
         reserved.bind(('127.0.0.1', 0))  # bound, not listening: connections are refused

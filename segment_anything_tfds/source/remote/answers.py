@@ -20,6 +20,7 @@ NETWORK_ERRORS = (
     urllib3.exceptions.HTTPError,
     http.client.HTTPException,
     OSError,
+    ValueError,  # of `urllib.parse`, where a redirect leads to what is no URL
 )
 _TRANSIENT = frozenset({408, 425, 429})
 _PAGE = re.compile(rb'\s*(<\?xml[^>]*>\s*)?<(!doctype\s+html|html)\b', re.IGNORECASE)

@@ -413,6 +413,15 @@ def test_extraction_passes_over_names_that_lead_elsewhere(server, tmp_path):
     assert not list(to.parent.glob('sa_*')) and not pathlib.Path('/sa_8.json').exists()
 
 
+def test_archive_that_cannot_be_extracted_whole_is_kept(site, tmp_path, capsys):
+    files = {**samples.members(1, 3), './sa_9.jpg': samples.jpeg(9)}
+    samples.write_archive(tmp_path / 'a.tar', files)
+    site.server.serve('sa_000020.tar', (tmp_path / 'a.tar').read_bytes())
+    assert site.run('--archives', '20', '--extract', '--delete_archives') == 0
+    assert '3 pairs extracted. Kept: not all of it' in capsys.readouterr().err
+    assert (site.to / 'sa_000020.tar').exists()
+
+
 def test_truncated_archive_extracts_nothing(site, archive):
     site.server.serve('sa_000020.tar', archive[:-5000])
     assert site.run('--archives', '20', '--extract') == 1

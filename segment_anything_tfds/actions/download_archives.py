@@ -34,7 +34,7 @@ def download(
       extract: also extract into `images/` and `annotations/`: `'together'`, of all archives, which
         `verify` and other tools read but no build does; or `'apart'`, of each archive in a folder
         of its own, which builds read too.
-      delete_archives: delete an archive once it is extracted.
+      delete_archives: delete an archive once all of it is extracted; one with faults stays.
       accept_license: say that you accept the SA-1B Dataset Research License; once for a folder.
       progress: whether and how to show progress: `True`, nothing, or a function that is called
         with a `Progress` in bytes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import pathlib
 import shutil
 from collections import Counter
@@ -109,7 +110,11 @@ class Job:
             on_bytes=self._heed_stop,
         )
         outcome.faults = dict(found)
-        if self._plan.delete_archives:
+        if self._plan.delete_archives and found:
+            outcome.message = f'{outcome.message} Kept: not all of it could be extracted.'.strip()
+        elif self._plan.delete_archives:
+            if hasattr(os, 'sync'):  # what was extracted is on the disk before the archive goes
+                os.sync()
             path.unlink()
 
     def _heed_stop(self, size: int) -> None:

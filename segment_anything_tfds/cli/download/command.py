@@ -61,7 +61,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         ' reads, or of each archive in a folder of its own, sa_000020/images/, which builds read',
     )
     parser.add_argument(
-        '--delete_archives', action='store_true', help='delete an archive once it is extracted'
+        '--delete_archives',
+        action='store_true',
+        help='delete an archive once all of it is extracted; one with faults stays',
     )
     consent.add_arguments(parser)
     terminal.add_json(parser)

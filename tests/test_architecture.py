@@ -1,6 +1,7 @@
 """Imports point one way, and the package stays free of what it must not do."""
 
 import ast
+import graphlib
 
 import pytest
 from building import REPO
@@ -50,6 +51,27 @@ def test_imports_point_one_way(path):
         assert parts[0] not in FORBIDDEN_LIBRARIES.get(folder, ()), name
         if parts[0] == PACKAGE.name and len(parts) > 1 and parts[1] in ALLOWED:
             assert parts[1] in ALLOWED[folder] | {folder}, name
+
+
+def _name(path) -> str:
+    parts = path.relative_to(REPO).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+def _imported_with_it(tree: ast.Module) -> ast.Module:
+    """What runs when a module is imported, and what only type checkers read: no functions."""
+    kept = [n for n in tree.body if not isinstance(n, (ast.FunctionDef, ast.ClassDef))]
+    return ast.Module(kept, [])
+
+
+def test_no_module_imports_itself_through_others():
+    ours = {_name(path): path for path in FILES}
+    graph = {}
+    for module, path in ours.items():
+        found = _imports(_imported_with_it(ast.parse(path.read_text())))
+        found = {name if name in ours else name.rpartition('.')[0] for name in found}
+        graph[module] = (found & ours.keys()) - {module}
+    graphlib.TopologicalSorter(graph).prepare()  # raises CycleError, which names the circle
 
 
 @pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(PACKAGE)))

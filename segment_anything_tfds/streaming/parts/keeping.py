@@ -18,7 +18,7 @@ from segment_anything_tfds.prepare.shards import fault_log, shard
 from segment_anything_tfds.prepare.staging import driver
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.access import positioned
-from segment_anything_tfds.streaming.parts import part_reader, prepared_shards, raw_bytes
+from segment_anything_tfds.streaming.parts import archive_examples, prepared_shards, raw_bytes
 from segment_anything_tfds.streaming.parts.ahead import Put
 from segment_anything_tfds.streaming.parts.cursors import Cursor
 from segment_anything_tfds.streaming.parts.parts import Part, Policy
@@ -185,7 +185,7 @@ class KeptExamples:
         if not self._is_wanted:
             return
         if not outcome['archives_built']:
-            raise part_reader.told(self._error(plan), self._part.name, self._given)
+            raise archive_examples.told(self._error(plan), self._part.name, self._given)
         self._keeper.finish()
 
     def _open(self, source, **options) -> positioned.PositionedReader:
@@ -193,7 +193,7 @@ class KeptExamples:
             source,
             open_raw=self._raw.of(source),
             piece=raw_bytes.PIECE,
-            spool_budget=part_reader.SPOOL_BUDGET,
+            spool_budget=archive_examples.SPOOL_BUDGET,
             **options,
         )
 

@@ -2,38 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import tensorflow as tf
 
-from segment_anything_tfds.ops import transforms
-from segment_anything_tfds.training.data import mask_choice, pass_count
-
-if TYPE_CHECKING:
-    from segment_anything_tfds.training.data.recipe import Recipe
-
-
-def geometry(recipe: Recipe, size, jitter_seed, flip_seed) -> transforms.Geometry:
-    """Where a recipe puts an image of `size` on its square."""
-    canvas = [recipe.image_size, recipe.image_size]
-    if recipe.scale_range is None:
-        placed = transforms.fit(size, canvas, resize=recipe.resize)
-    else:
-        placed = transforms.jitter(size, canvas, seed=jitter_seed, scale_range=recipe.scale_range)
-    if not recipe.flip_probability:
-        return placed
-    return transforms.random_flip(placed, seed=flip_seed, probability=recipe.flip_probability)
-
-
-def square(recipe: Recipe, content: tf.Tensor, placed: transforms.Geometry) -> tf.Tensor:
-    """The image, from a JPEG or decoded, on the recipe's square: uint8 [S, S, 3]."""
-    if content.dtype == tf.string:
-        image = transforms.decode_image(
-            content, placed, fill=recipe.fill, reduced=recipe.reduced_decode
-        )
-    else:
-        image = transforms.apply_to_image(content, placed, fill=recipe.fill)
-    return tf.ensure_shape(image, [recipe.image_size, recipe.image_size, 3])
+from segment_anything_tfds.training.data import mask_choice, pass_count, placement
+from segment_anything_tfds.training.data.recipe import Recipe
 
 
 def batches(
@@ -62,9 +34,9 @@ def batches(
 
     def row(example, seed):
         seeds = tf.random.split(seed, 2)
-        placed = geometry(recipe, mask_choice.image_size(example), seeds[0], seeds[1])
+        placed = placement.geometry(recipe, mask_choice.image_size(example), seeds[0], seeds[1])
         return {
-            'image': square(recipe, example['image']['content'], placed),
+            'image': placement.square(recipe, example['image']['content'], placed),
             'content_size': tf.ensure_shape(placed.size, [2]),
             'image_id': tf.cast(example['image']['image_id'], tf.int64),
         }

@@ -11,9 +11,9 @@ import tensorflow as tf
 from segment_anything_tfds.ops import rle, transforms
 from segment_anything_tfds.training.data import (
     click_targets,
-    images,
     mask_choice,
     pass_count,
+    placement,
     recipe_checks,
     recipe_prompts,
 )
@@ -169,7 +169,8 @@ class Recipe:
         """
         seeds = tf.unstack(tf.random.split(tf.ensure_shape(seed, [2]), 8))
         size = mask_choice.image_size(example)
-        geometry = images.geometry(self, size, seeds[0], seeds[1])
+        placed = placement.geometry(self, size, seeds[0], seeds[1])
+        geometry = placed
         chosen = mask_choice.choose(self, example['annotations'], size, geometry, seeds[2])
         window = None
         if self.scale_range is not None:
@@ -196,8 +197,7 @@ class Recipe:
         inputs['area'] = chosen['area']
         padding = {'point_labels': -1}
         inputs = {name: self._padded(x, padding.get(name, 0)) for name, x in inputs.items()}
-        placed = images.geometry(self, size, seeds[0], seeds[1])
-        inputs['image'] = images.square(self, example['image']['content'], placed)
+        inputs['image'] = placement.square(self, example['image']['content'], placed)
         inputs['content_size'] = tf.ensure_shape(geometry.size, [2])
         inputs['image_id'] = tf.cast(example['image']['image_id'], tf.int64)
         return inputs, self._padded(masks), self._padded(valid)

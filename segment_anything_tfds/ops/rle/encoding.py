@@ -94,11 +94,11 @@ def _write(numbers: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
     ragged = tf.raw_ops.RaggedRange(starts=0, limits=digits, deltas=1, Tsplits=tf.int64)
     digit, ends = ragged.rt_dense_values, ragged.rt_nested_splits
     owner = ranges.row_ids(ends)
-    bits = tf.bitwise.right_shift(tf.gather(numbers, owner), tf.cast(5 * digit, tf.int64)) & 31
-    more = digit + 1 < tf.gather(digits, owner)
+    bits = tf.bitwise.right_shift(ranges.take(numbers, owner), tf.cast(5 * digit, tf.int64)) & 31
+    more = digit + 1 < ranges.take(digits, owner)
     characters = tf.cast(bits, tf.int32) + tf.where(more, 48 + 32, 48)
     return tf.raw_ops.UnicodeEncode(
-        input_values=characters, input_splits=tf.gather(ends, splits), output_encoding='UTF-8'
+        input_values=characters, input_splits=ranges.take(ends, splits), output_encoding='UTF-8'
     )
 
 

@@ -41,11 +41,11 @@ def flip(counts: tf.Tensor, size: tf.Tensor, *, axis: str = 'horizontal') -> tf.
         tf.cast(rows, tf.int64) * tf.cast(width, tf.int64) + tf.cast(columns, tf.int64)
     )
     if axis == 'vertical':
-        top, bottom = height - tf.gather(bottom, order), height - tf.gather(top, order)
+        top, bottom = height - ranges.take(bottom, order), height - ranges.take(top, order)
     else:
-        order = tf.gather(order, _reversed_within(rows))
-        columns = width - 1 - tf.gather(columns, order)
-        top, bottom = tf.gather(top, order), tf.gather(bottom, order)
+        order = ranges.take(order, _reversed_within(rows))
+        columns = width - 1 - ranges.take(columns, order)
+        top, bottom = ranges.take(top, order), ranges.take(bottom, order)
     return _join(rows, columns, top, bottom, height, width, masks.number)
 
 
@@ -80,7 +80,7 @@ def crop(counts: tf.Tensor, size: tf.Tensor, crop_box: tf.Tensor) -> tf.Tensor:
     top = tf.clip_by_value(top - y, 0, new_height)
     bottom = tf.clip_by_value(bottom - y, 0, new_height)
     kept = tf.where((top < bottom) & (columns >= 0) & (columns < new_width))[:, 0]
-    cut = [tf.gather(part, kept) for part in (rows, columns, top, bottom)]
+    cut = [ranges.take(part, kept) for part in (rows, columns, top, bottom)]
     return _join(*cut, new_height, new_width, masks.number)
 
 

@@ -49,7 +49,7 @@ def contains(counts: tf.Tensor, size: tf.Tensor, points: tf.Tensor) -> tf.Tensor
     position = pixels[:, :1] * tf.cast(masks.height, tf.int64) + pixels[:, 1:]
     position += tf.range(tf.cast(masks.number, tf.int64)) * line.pixels
     run = ranges.rank(line.starts, position, side='right') - 1
-    found = inside & (position < tf.gather(line.ends, run))
+    found = inside & (position < ranges.take(line.ends, run))
     return tf.ensure_shape(found, [points.shape[0], masks.shape[0]])
 
 
@@ -83,9 +83,9 @@ def leaf_map(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     order = tf.argsort(measure.areas(masks.found, masks.number), stable=True)
     rank = tf.math.invert_permutation(order)
     parts = tf.maximum(tf.size(edges) - 1, 0)
-    best = tf.math.unsorted_segment_min(tf.gather(rank, mask), interval, parts)
+    best = tf.math.unsorted_segment_min(ranges.take(rank, mask), interval, parts)
     best = tf.minimum(best, masks.number)
-    value = tf.gather(tf.concat([order, [-1]], 0), best)
+    value = ranges.take(tf.concat([order, [-1]], 0), best)
     drawn = ranges.repeat(value, edges[1:] - edges[:-1])
     drawn = tf.transpose(tf.reshape(drawn, tf.reverse(target, [0])))
     return tf.ensure_shape(drawn, [None, None])
@@ -107,4 +107,4 @@ def _overlay(masks: boundaries.Masks) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     first = tf.cast(ranges.rank(edges, found.starts, side='left'), tf.int32)
     limit = tf.cast(ranges.rank(edges, found.ends, side='left'), tf.int32)
     owner, interval = ranges.expand(first, limit)
-    return edges, interval, tf.gather(found.rows, owner)
+    return edges, interval, ranges.take(found.rows, owner)

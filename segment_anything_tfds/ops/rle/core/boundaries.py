@@ -67,8 +67,8 @@ class ForegroundRuns(NamedTuple):
 def foreground(runs: Runs) -> ForegroundRuns:
     """Keeps the runs that draw something."""
     kept = tf.where(runs.foreground)[:, 0]
-    ends = tf.gather(runs.ends, kept)
-    starts = ends - tf.gather(runs.lengths, kept)
+    ends = ranges.take(runs.ends, kept)
+    starts = ends - ranges.take(runs.lengths, kept)
     rows = ranges.row_ids(ranges.rank(kept, runs.row_splits, side='left'))
     return ForegroundRuns(rows, starts, ends)
 
@@ -76,7 +76,7 @@ def foreground(runs: Runs) -> ForegroundRuns:
 def select(found: ForegroundRuns, wanted: tf.Tensor) -> ForegroundRuns:
     """Keeps the runs of `wanted`, bool [F]."""
     kept = tf.where(wanted)[:, 0]
-    return ForegroundRuns(*(tf.gather(part, kept) for part in found))
+    return ForegroundRuns(*(ranges.take(part, kept) for part in found))
 
 
 class Pieces(NamedTuple):
@@ -98,9 +98,9 @@ def cut(found: ForegroundRuns, height: tf.Tensor) -> Pieces:
     """Cuts runs at the ends of columns."""
     height = tf.maximum(height, 1)
     owners, columns = ranges.expand(found.starts // height, (found.ends - 1) // height + 1)
-    tops = tf.maximum(tf.gather(found.starts, owners) - columns * height, 0)
-    bottoms = tf.minimum(tf.gather(found.ends, owners) - columns * height, height)
-    return Pieces(tf.gather(found.rows, owners), columns, tops, bottoms)
+    tops = tf.maximum(ranges.take(found.starts, owners) - columns * height, 0)
+    bottoms = tf.minimum(ranges.take(found.ends, owners) - columns * height, height)
+    return Pieces(ranges.take(found.rows, owners), columns, tops, bottoms)
 
 
 class Masks(NamedTuple):

@@ -27,16 +27,16 @@ def cover(found: boundaries.ForegroundRuns, view: views.View, num_masks: tf.Tens
     """Returns float32 [N, h, w], the covered fraction of each target pixel."""
     mask, column, top, bottom = boundaries.cut(found, view.y.source)
     across = _cells(column, column + 1, view.x)
-    pieces = [tf.gather(part, across.owner) for part in (mask, top, bottom)]
+    pieces = [ranges.take(part, across.owner) for part in (mask, top, bottom)]
     down = _cells(pieces[1], pieces[2], view.y)
-    x = tf.gather(across.cell, down.owner)
+    x = ranges.take(across.cell, down.owner)
     x = view.x.offset + tf.where(view.flip, view.x.content - 1 - x, x)
     y = view.y.offset + down.cell
-    line = tf.gather(pieces[0], down.owner) * view.y.target + y
+    line = ranges.take(pieces[0], down.owner) * view.y.target + y
     place = tf.cast(line, tf.int64) * tf.cast(view.x.target, tf.int64) + tf.cast(x, tf.int64)
     shape = tf.stack([num_masks, view.y.target, view.x.target])
     total = tf.reduce_prod(tf.cast(shape, tf.int64))
-    value = down.cover * tf.gather(across.cover, down.owner)
+    value = down.cover * ranges.take(across.cover, down.owner)
     covered = tf.scatter_nd(place[:, tf.newaxis], value, total[tf.newaxis])
     return tf.minimum(tf.reshape(covered, shape), 1)  # sums of float32 may pass 1 by rounding
 
@@ -50,5 +50,6 @@ def _cells(starts: tf.Tensor, ends: tf.Tensor, axis: views.Axis) -> _Cells:
     limit = tf.where(high > low, tf.cast(tf.math.ceil(high), tf.int32), first)
     owner, cell = ranges.expand(first, limit)
     edge = tf.cast(cell, tf.float64)
-    covered = tf.minimum(tf.gather(high, owner), edge + 1) - tf.maximum(tf.gather(low, owner), edge)
+    high, low = ranges.take(high, owner), ranges.take(low, owner)
+    covered = tf.minimum(high, edge + 1) - tf.maximum(low, edge)
     return _Cells(owner, cell, tf.cast(covered, tf.float32))

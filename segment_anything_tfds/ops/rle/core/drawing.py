@@ -116,7 +116,7 @@ def _spans(changes: tf.Tensor, grid: Grid, num_masks: tf.Tensor) -> tf.Tensor:
     shape = tf.stack([columns * tf.cast(num_masks, tf.int64), height])
     column, row = _by_row(column, places - column * height, shape)
     mask = column // columns
-    edge = tf.gather(tf.cast(grid.edges, tf.int64), column - mask * columns)
+    edge = ranges.take(tf.cast(grid.edges, tf.int64), column - mask * columns)
     target_height, target_width = tf.unstack(tf.cast(grid.size, tf.int64))
     line = mask * target_height + row + tf.cast(grid.top, tf.int64)
     spans = tf.reshape(line * target_width + edge, [-1, 2])

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from segment_anything_tfds.ops import validate
-from segment_anything_tfds.ops.rle.core import boundaries, drawing
+from segment_anything_tfds.ops.rle.core import boundaries, drawing, ranges
 
 MAX_OUTPUT = 2**33  # bytes of one result
 MAX_SIDE = 2**20  # of image and target, where they differ: look-up tables are that long
@@ -192,8 +192,8 @@ def sample(
     first = height * tf.cumsum(tf.pad(hit, [[0, 1]]), exclusive=True)
     span = tf.stack([found.starts, found.ends])
     column = tf.truncatediv(span, source_height)
-    row = tf.gather(rows - rows[0], span - column * source_height)
-    span = tf.gather(first, column) + row * tf.gather(tf.pad(hit, [[0, 1]]), column)
+    row = ranges.take(rows - rows[0], span - column * source_height)
+    span = ranges.take(first, column) + row * ranges.take(tf.pad(hit, [[0, 1]]), column)
     moved = boundaries.select(
         boundaries.ForegroundRuns(found.rows, span[0], span[1]), span[0] < span[1]
     )
@@ -207,4 +207,4 @@ def _in_sampled_columns(found: boundaries.ForegroundRuns, height, hit) -> bounda
     """Drops most of what no sample hits, which is cheaper here: short runs in other columns."""
     column = tf.truncatediv(found.starts, height)
     longer = found.ends > (column + 1) * height
-    return boundaries.select(found, longer | (tf.gather(hit, column) > 0))
+    return boundaries.select(found, longer | (ranges.take(hit, column) > 0))

@@ -201,18 +201,23 @@ def _intersections(line: number_line.Line, num_a, num_b, height, *, symmetric=Fa
 
     With `symmetric`, a is b, and only what lies above the diagonal is filled in.
     """
-    low_a, last_a = line.low[:num_a, tf.newaxis], line.last[:num_a, tf.newaxis]
     first_b = tf.shape(line.low)[0] - num_b
-    low, last = tf.maximum(low_a, line.low[first_b:]), tf.minimum(last_a, line.last[first_b:])
-    near = tf.reduce_all(low <= last, 2)
+    (x, x_last), (y, y_last) = (
+        (
+            tf.maximum(line.low[:num_a, tf.newaxis, side], line.low[first_b:, side]),
+            tf.minimum(line.last[:num_a, tf.newaxis, side], line.last[first_b:, side]),
+        )
+        for side in range(2)
+    )
+    near = (x <= x_last) & (y <= y_last)
     if symmetric:
         near &= tf.range(num_a)[:, tf.newaxis] < tf.range(num_a)
     pairs = tf.where(near)
     sums = _walk(
         line,
         pairs + [0, tf.cast(first_b, tf.int64)],
-        tf.cast(tf.gather_nd(low[..., 0], pairs) * height, tf.int64),
-        tf.cast((tf.gather_nd(last[..., 0], pairs) + 1) * height, tf.int64),
+        tf.cast(tf.gather_nd(x, pairs) * height, tf.int64),
+        tf.cast((tf.gather_nd(x_last, pairs) + 1) * height, tf.int64),
     )
     return tf.scatter_nd(pairs, tf.cast(sums, tf.int32), tf.cast([num_a, num_b], tf.int64))
 
@@ -245,11 +250,11 @@ def _walk(line: number_line.Line, pairs: tf.Tensor, begin: tf.Tensor, stop: tf.T
 def _walk_portion(line: number_line.Line, first, after, shift) -> tf.Tensor:
     walked = tf.raw_ops.RaggedRange(starts=first, limits=after, deltas=tf.constant(1, tf.int64))
     runs, splits = walked.rt_dense_values, walked.rt_nested_splits
-    shift = tf.gather(shift, ranges.row_ids(splits))
-    positions = tf.stack([tf.gather(line.starts, runs), tf.gather(line.ends, runs)]) + shift
+    shift = ranges.repeat(shift, ranges.row_sizes(splits))
+    positions = tf.stack([ranges.take(line.starts, runs), ranges.take(line.ends, runs)]) + shift
     return _sums(number_line.foreground_before(line, positions), splits)
 
 
 def _sums(before: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
     total = tf.pad(tf.cumsum(before[1] - before[0]), [[1, 0]])
-    return tf.gather(total, splits[1:]) - tf.gather(total, splits[:-1])
+    return ranges.take(total, splits[1:]) - ranges.take(total, splits[:-1])

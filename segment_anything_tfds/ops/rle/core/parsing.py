@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from segment_anything_tfds.ops import validate
@@ -36,39 +38,68 @@ def parse(
     ):
         text = counts_text.Text(tf.identity(text.characters), text.splits)
     stops = tf.where(text.characters < 32)[:, 0]
-    digits = tf.cast(stops - tf.concat([[-1], stops[:-1]], 0), tf.int32)
     row_splits = ranges.rank(stops, text.splits, side='left')
-    sizes = ranges.row_sizes(row_splits)
-    index = ranges.index_in_row(sizes)
-    numbers = counts_text.numbers(text.characters, stops, digits)
-    lengths = _undo_differences(numbers, index, row_splits, sizes)
-    ends = _cumulative_in_row(lengths, row_splits, sizes)
+    numbers, longest = counts_text.numbers(text.characters, stops)
+    rows = _lay_out(row_splits, tf.size(numbers, tf.int64))
+    lengths = _undo_differences(numbers[: rows.total], rows)
+    ends = _cumulative_in_row(lengths, rows)
+    last_ends = row_ends(ends, row_splits)
     found = [
-        *_text_checks(text, digits, row_splits),
-        _run_check(lengths, ends, row_splits),
+        *_text_checks(text, stops, longest, row_splits),
+        _run_check(lengths, last_ends, rows),
     ]
     if size is not None:
-        found.append(_sum_check(ends, row_splits, *size))
+        found.append(_sum_check(last_ends, *size))
     with tf.control_dependencies(validate.first_fault(where, found)):
-        return (
-            tf.cast(lengths, tf.int32),
-            index,
-            tf.cast(ends, tf.int32),
-            tf.identity(row_splits),
-        )
+        row_splits = tf.identity(row_splits)
+    runs = (tf.cast(lengths, tf.int32), tf.cast(rows.index, tf.int32), tf.cast(ends, tf.int32))
+    return (*(values[: row_splits[-1]] for values in runs), row_splits)
 
 
 def row_ends(ends: tf.Tensor, row_splits: tf.Tensor) -> tf.Tensor:
-    """Returns [N], the last of `ends` in each row; 0 for an empty row."""
-    last = row_splits[1:] - 1
+    """Returns [N], the last of `ends`, which are not none, in each row; 0 for an empty row."""
     empty = tf.equal(row_splits[1:], row_splits[:-1])
-    found = tf.gather(tf.pad(ends, [[0, 1]]), tf.maximum(last, 0))
+    found = ranges.take(ends, tf.maximum(row_splits[1:] - 1, 0))
     return tf.where(empty, tf.zeros([], ends.dtype), found)
 
 
-def _undo_differences(
-    numbers: tf.Tensor, index: tf.Tensor, row_splits: tf.Tensor, sizes: tf.Tensor
-) -> tf.Tensor:
+class _Rows(NamedTuple):
+    """How the numbers of all masks lie in one vector; what stands behind the last one is a row too.
+
+    Attributes:
+      starts: int64 [N + 1], where each row begins.
+      sizes: int64 [N + 1], its numbers.
+      index: int64 [total], number within its row.
+      total: int64 scalar, even: all numbers but perhaps the last of the tail.
+    """
+
+    starts: tf.Tensor
+    sizes: tf.Tensor
+    index: tf.Tensor
+    total: tf.Tensor
+
+    def before(self, sums: tf.Tensor, values: tf.Tensor, offset: int) -> tf.Tensor:
+        """[N + 1], running sums before the value at a place in each row, which is in no sum yet."""
+        places = self.starts + offset
+        return ranges.take(sums, places) - ranges.take(values, places)
+
+    def repeat(self, values: tf.Tensor) -> tf.Tensor:
+        """[total], values of rows for each of their numbers, `index` added."""
+        limits = values + self.sizes
+        return tf.raw_ops.RaggedRange(starts=values, limits=limits, deltas=_ONE).rt_dense_values
+
+
+_ONE = np.int64(1)
+
+
+def _lay_out(row_splits: tf.Tensor, count: tf.Tensor) -> _Rows:
+    total = count // 2 * 2
+    sizes = tf.concat([row_splits[1:], total[tf.newaxis]], 0) - row_splits
+    index = tf.raw_ops.RaggedRange(starts=np.int64(0), limits=sizes, deltas=_ONE).rt_dense_values
+    return _Rows(row_splits, sizes, index, total)
+
+
+def _undo_differences(numbers: tf.Tensor, rows: _Rows) -> tf.Tensor:
     """From the fourth run on, a number is the difference to the run two before it.
 
     So each mask has its first run, and two chains that start at its second and third run. All
@@ -76,35 +107,30 @@ def _undo_differences(
     been summed before a chain began is taken off again. Runs 7, 3, 9, 4, 2 are written 7, 3, 9, 1,
     -7; with a mask of two runs 6, 5 before it:
 
-        numbers        6 5 | 7  3  9  1 -7        in columns, after two zeros    0 0  running  0  0
-        their sums     6 5 13  8 22  9 15                                        6 5  sums     6  5
-        second chain   begins at 3: 8, 9, less the 5 before it:   3, 4           7 3          13  8
-        third chain    begins at 9: 22, 15, less the 13 before it: 9, 2          9 1          22  9
+        numbers        6 5 | 7  3  9  1 -7        in columns    6 5    their running  6  5
+        their sums     6 5 13  8 22  9 15                       7 3    sums          13  8
+        second chain   begins at 3: 8, 9, less the 5 before it:   3, 4          9 1   22  9
+        third chain    begins at 9: 22, 15, less the 13 before it: 9, 2        -7 0   15  9
     """
-    total = tf.size(numbers)
-    pairs = tf.reshape(tf.pad(numbers, [[2, 2 + total % 2]]), [-1, 2])
-    sums = tf.reshape(tf.cumsum(pairs), [-1])
-    before_second, before_third = (
-        ranges.repeat(tf.gather(sums, row_splits[:-1] + offset), sizes) for offset in (1, 2)
-    )
-    before = tf.where(tf.equal(index & 1, 0), before_third, before_second)
-    return tf.where(tf.equal(index, 0), numbers, sums[2 : total + 2] - before)
+    sums = tf.reshape(tf.cumsum(tf.reshape(numbers, [-1, 2])), [-1])
+    second, third = (rows.repeat(rows.before(sums, numbers, offset)) for offset in (1, 2))
+    chains = sums + rows.index - tf.where(tf.cast(rows.index & 1, tf.bool), second, third)
+    first = ranges.take(numbers, rows.starts)
+    return tf.tensor_scatter_nd_update(chains, rows.starts[:, tf.newaxis], first)
 
 
-def _cumulative_in_row(lengths: tf.Tensor, row_splits: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
+def _cumulative_in_row(lengths: tf.Tensor, rows: _Rows) -> tf.Tensor:
     """Running sums that begin anew in each row; they mean nothing if a length is out of range."""
-    sums = tf.cumsum(tf.pad(lengths, [[1, 0]]))
-    before = tf.gather(sums, row_splits[:-1])
-    return sums[1:] - ranges.repeat(before, sizes)
+    sums = tf.cumsum(lengths)
+    return sums + rows.index - rows.repeat(rows.before(sums, lengths, 0))
 
 
 def _text_checks(
-    text: counts_text.Text, digits: tf.Tensor, row_splits: tf.Tensor
+    text: counts_text.Text, stops: tf.Tensor, longest: tf.Tensor, row_splits: tf.Tensor
 ) -> list[validate.Check]:
-    last = tf.gather(tf.pad(text.characters, [[1, 0]]), text.splits[1:])
+    last = ranges.take(text.characters, tf.maximum(text.splits[1:] - 1, 0))
     open_end = (text.splits[1:] > text.splits[:-1]) & (last >= 32)
-    highest = tf.reduce_max(tf.pad(text.characters, [[1, 0]]))
-    most = tf.reduce_max(tf.pad(digits, [[1, 0]]))
+    highest = tf.reduce_max(text.characters)
 
     def bad_character():
         at = validate.first_true(text.characters >= 64)
@@ -124,6 +150,7 @@ def _text_checks(
         )
 
     def long_number():
+        digits = stops - tf.concat([[-1], stops[:-1]], 0)
         at = validate.first_true(digits > counts_text.MAX_DIGITS)
         number = validate.value_at(digits, at)
         return tf.strings.format(
@@ -135,36 +162,34 @@ def _text_checks(
     return [
         (highest < 64, bad_character),
         (~tf.reduce_any(open_end), inside_number),
-        (most <= counts_text.MAX_DIGITS, long_number),
+        (longest <= counts_text.MAX_DIGITS, long_number),
     ]
 
 
-def _run_check(lengths: tf.Tensor, ends: tf.Tensor, row_splits: tf.Tensor) -> validate.Check:
+def _run_check(lengths: tf.Tensor, last_ends: tf.Tensor, rows: _Rows) -> validate.Check:
     # As unsigned numbers negative lengths are the largest, so one maximum finds both faults; where
     # all lengths are in range, ends only rise within a mask.
-    longest = tf.reduce_max(tf.bitcast(tf.pad(lengths, [[1, 0]]), tf.uint64))
+    longest = tf.reduce_max(tf.bitcast(lengths, tf.uint64))
     limit = tf.constant(MAX_PIXELS, tf.uint64)
-    good = (longest <= limit) & tf.reduce_all(row_ends(ends, row_splits) <= MAX_PIXELS)
+    good = (longest <= limit) & tf.reduce_all(last_ends <= MAX_PIXELS)
 
     def bad_run():
         limited = tf.clip_by_value(lengths, -MAX_PIXELS, MAX_PIXELS)  # for sums not to overflow
-        sums = _cumulative_in_row(limited, row_splits, ranges.row_sizes(row_splits))
+        sums = _cumulative_in_row(limited, rows)
         wrong = (lengths < 0) | (lengths > MAX_PIXELS) | (sums > MAX_PIXELS)
         at = validate.first_true(wrong)
         found = [validate.value_at(lengths, at), validate.value_at(sums, at)]
         return tf.strings.format(
             'expected `counts` of runs that are not negative and sum to at most {}; got a run of '
             '{}, sum {}, at index {}, run {}. The string is damaged.',
-            [tf.constant(MAX_PIXELS), *found, *_locate(row_splits, at)],
+            [tf.constant(MAX_PIXELS), *found, *_locate(rows.starts, at)],
         )
 
     return good, bad_run
 
 
-def _sum_check(
-    ends: tf.Tensor, row_splits: tf.Tensor, height: tf.Tensor, width: tf.Tensor
-) -> validate.Check:
-    sums, pixels = row_ends(ends, row_splits), height * width
+def _sum_check(sums: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> validate.Check:
+    pixels = height * width
     wrong = tf.not_equal(sums, pixels)
 
     def describe():

@@ -189,6 +189,9 @@ def positive_size(where: str, argument: str, size: tf.Tensor) -> tf.Tensor:
             f'{where}: expected `{argument}` to be integers [height, width] of shape [2] or '
             f'[..., 2]; got {size.dtype.name} {size.shape}. Pass the height first.'
         )
+    known = tf.get_static_value(size)
+    if known is not None and ((known > 0) & (known < 2**31)).all():
+        return tf.cast(size, tf.int32)
     wide = tf.cast(size, tf.int64)
 
     def describe():

@@ -65,16 +65,16 @@ def sample_points(
     validate.choice(name, 'label', label, LABELS)
     seed = validate.seed(name, seed)
     masks = boundaries.read(name, counts, size)
-    line = number_line.lay_out(masks.found, masks.number, masks.height, masks.width)
     bits = tf.random.stateless_uniform(
         [masks.number, num_points], seed, minval=None, maxval=None, dtype=tf.int64, alg='philox'
     )
     bits &= tf.int64.max  # 63 bits: the modulus below is uniform to 2⁻³²
     height = tf.cast(tf.maximum(masks.height, 1), tf.int64)
     if label == 'boundary-far':
+        line = number_line.lay_out(masks.found, masks.number, masks.height, masks.width)
         position, found = _farthest(line, bits, height)
     else:
-        position, found = _uniform(line, bits, label == 'foreground')
+        position, found = _uniform(masks, bits, label == 'foreground')
     position = tf.where(found, position, 0)
     points = tf.cast(tf.stack([position // height, position % height], 2), tf.float32)
     labels = tf.where(found, 0 if label == 'background' else 1, -1)
@@ -82,22 +82,36 @@ def sample_points(
 
 
 def _uniform(
-    line: number_line.Line, bits: tf.Tensor, foreground: bool
+    masks: boundaries.Masks, bits: tf.Tensor, foreground: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns int64 [N, P] positions in their mask, and bool [N, P], whether there is one."""
-    offset = tf.range(tf.shape(bits, tf.int64)[0] + 1) * line.pixels
-    before = number_line.foreground_before(line, offset)
+    """Returns int64 [N, P] positions in their mask, and bool [N, P], whether there is one.
+
+    Foreground pixels are numbered on from mask to mask, and so are the others. A pixel's number
+    tells its run, and how far it is from there:
+
+        runs [5, 7), [9, 11) and [0, 4) of two masks of 16     before them 0 2 | 4, in all 8
+        foreground pixel 3     from 2 on it is the second run's: 3 - 2 = 1 after 9 is 10
+        background pixel 6     5 lie before the first run, 7 before the second: 6 + 2 = 8
+    """
+    number, found = masks.number, masks.found
+    pixels = tf.cast(masks.height, tf.int64) * tf.cast(masks.width, tf.int64)
+    before = tf.pad(tf.cumsum(tf.cast(found.ends - found.starts, tf.int64)), [[1, 0]])
+    starts = tf.cast(found.starts, tf.int64)
+    splits = ranges.rank(found.rows, tf.range(number + 1), side='left')
+    first = ranges.take(before, splits)
+    offset = tf.range(tf.cast(number, tf.int64) + 1) * pixels
     if not foreground:
-        before = offset - before
-    before, choices = before[:-1, tf.newaxis], (before[1:] - before[:-1])[:, tf.newaxis]
-    rank = before + bits % tf.maximum(choices, 1)
+        first = offset - first
+    choices = (first[1:] - first[:-1])[:, tf.newaxis]
+    pixel = first[:-1, tf.newaxis] + bits % tf.maximum(choices, 1)
     if foreground:
-        run = ranges.rank(line.before, rank, side='right') - 1
-        position = tf.gather(line.starts, run) + rank - tf.gather(line.before, run)
+        run = ranges.rank(before, pixel, side='right') - 1
+        position = ranges.take(tf.pad(starts, [[0, 1]]), run) + pixel - ranges.take(before, run)
     else:
-        run = ranges.rank(line.gaps, rank, side='right') - 1
-        position = rank + tf.gather(line.after, run)
-    return position - offset[:-1, tf.newaxis], tf.broadcast_to(choices > 0, tf.shape(bits))
+        gaps = ranges.take(offset, found.rows) + starts - before[:-1]
+        position = pixel - offset[:-1, tf.newaxis]
+        position += ranges.take(before, ranges.rank(gaps, pixel, side='right'))
+    return position, tf.broadcast_to(choices > 0, tf.shape(bits))
 
 
 def _farthest(
@@ -150,8 +164,8 @@ def _vertical_distances(line, last, columns, rows, offset, height) -> tf.Tensor:
     top = offset + columns * height
     position = top + rows[:, tf.newaxis]
     run = ranges.rank(line.starts, position, side='right') - 1
-    start = tf.maximum(tf.gather(line.starts, run), top)
-    end = tf.minimum(tf.gather(line.ends, run), top + height)
+    start = tf.maximum(ranges.take(line.starts, run), top)
+    end = tf.minimum(ranges.take(line.ends, run), top + height)
     distance = tf.minimum(position - start + 1, end - position)
     inside = (columns <= last[0]) & (rows <= last[1])[:, tf.newaxis]
     return tf.cast(tf.where(inside, tf.maximum(distance, 0), 0), tf.float32)

@@ -19,7 +19,7 @@ class Line(NamedTuple):
 
     Attributes:
       starts, ends: int64 [F + 1], a run each; an empty one in front stands for "none before".
-      before, after: int64 [F + 1], foreground pixels on the line before each run, and to its end.
+      after: int64 [F + 1], foreground pixels on the line to each run's end.
       gaps: int64 [F + 1], background pixels on the line before each run.
       low, last: int32 [N, 2], x and y of the first and of the last pixel of each box.
       pixels: int64 scalar, positions of one mask.
@@ -27,7 +27,6 @@ class Line(NamedTuple):
 
     starts: tf.Tensor
     ends: tf.Tensor
-    before: tf.Tensor
     after: tf.Tensor
     gaps: tf.Tensor
     low: tf.Tensor
@@ -45,11 +44,10 @@ def lay_out(
     starts = tf.pad(offset + tf.cast(found.starts, tf.int64), [[1, 0]])
     ends = tf.pad(offset + tf.cast(found.ends, tf.int64), [[1, 0]])
     after = tf.cumsum(ends - starts)
-    before = after - (ends - starts)
-    return Line(starts, ends, before, after, starts - before, low, last, pixels)
+    return Line(starts, ends, after, ends - after, low, last, pixels)
 
 
 def foreground_before(line: Line, positions: tf.Tensor) -> tf.Tensor:
     """Returns int64, like `positions`: foreground pixels on the line before each position."""
     run = ranges.rank(line.starts, positions, side='right') - 1
-    return tf.minimum(positions - tf.gather(line.gaps, run), tf.gather(line.after, run))
+    return tf.minimum(positions - ranges.take(line.gaps, run), ranges.take(line.after, run))

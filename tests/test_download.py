@@ -1,6 +1,7 @@
 """`sa1b download` against a real server that cuts, refuses and changes."""
 
 import dataclasses
+import errno
 import hashlib
 import itertools
 import json
@@ -20,7 +21,7 @@ import samples
 
 from segment_anything_tfds.actions import licence
 from segment_anything_tfds.cli import main
-from segment_anything_tfds.source.archive import inputs
+from segment_anything_tfds.source.archive import extract, inputs
 from segment_anything_tfds.source.remote import downloader, fetch, links_file, part
 
 REPO = pathlib.Path(__file__).resolve().parent.parent
@@ -220,6 +221,19 @@ def test_two_processes_do_not_share_a_part(server, archive, tmp_path):
         _download(url, tmp_path)
 
 
+@pytest.mark.parametrize('code', [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_file_systems_without_locks(server, archive, tmp_path, monkeypatch, code):
+    """As Lustre and NFS may be."""
+
+    def flock(*args):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr('fcntl.flock', flock)
+    _download(server.serve('a', archive), tmp_path)
+    assert _is_whole(tmp_path, archive)
+    assert not list((tmp_path / '.sa1b').iterdir())
+
+
 def test_pace_limits_all_threads_together():
     waits = []
     stop = downloader.Stop()
@@ -383,6 +397,36 @@ def test_extraction(site, apart):
     sent = site.server.sent('sa_000020.tar')
     assert site.run('--archives', '20', *extra, '--delete_archives') == 0
     assert site.server.sent('sa_000020.tar') == sent, 'nothing is fetched again'
+
+
+def test_two_extractions_at_once_do_not_mix(site, monkeypatch):
+    """A second start, while the first is about to give the files their places."""
+    move, second = extract._move, []
+
+    def move_late(source, target):
+        monkeypatch.setattr(extract, '_move', move)
+        second.append(site.run('--archives', '20', '--extract', '--delete_archives'))
+        move(source, target)
+
+    monkeypatch.setattr(extract, '_move', move_late)
+    assert site.run('--archives', '20', '--extract', '--delete_archives') == 0
+    assert second == [1]
+    assert len(list((site.to / 'images').iterdir())) == 6
+    assert not (site.to / 'sa_000020.tar').exists()
+
+
+def test_note_of_an_extraction_is_whole_or_absent(site, monkeypatch):
+    write_text = pathlib.Path.write_text
+
+    def full(path, text, **options):
+        if 'extracted' not in path.name:
+            return write_text(path, text, **options)
+        path.touch()
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(pathlib.Path, 'write_text', full)
+    assert site.run('--archives', '20', '--extract') == 1
+    assert not extract.is_extracted(site.to, 'sa_000020')
 
 
 def test_extraction_alone_needs_no_links(site, monkeypatch):

@@ -14,8 +14,9 @@ import time
 import pytest
 from building import REPO, run_python
 
-from segment_anything_tfds.prepare.staging import driver, lock
+from segment_anything_tfds.prepare.staging import driver
 from segment_anything_tfds.prepare.staging import note as notes
+from segment_anything_tfds.source import lock
 
 _HOLD = """
 import sys, time

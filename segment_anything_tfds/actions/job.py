@@ -99,8 +99,11 @@ class Job:
             outcome.message += f' It was set aside as {aside.name}.'
 
     def _extract(self, link: links_file.Link, path: pathlib.Path, outcome: fleet.Outcome) -> None:
-        if extract.is_extracted(self._plan.to, link.name):
-            return
+        with part.alone(self._plan.to, link.name):
+            if not extract.is_extracted(self._plan.to, link.name):
+                self._extract_alone(link, path, outcome)
+
+    def _extract_alone(self, link, path: pathlib.Path, outcome: fleet.Outcome) -> None:
         found: Counter = Counter()
         outcome.extracted = extract.extract(
             locations.Source(link.number, 'file', str(path)),

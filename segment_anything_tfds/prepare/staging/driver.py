@@ -16,8 +16,9 @@ import time
 import uuid
 from collections.abc import Iterator
 
-from segment_anything_tfds.prepare.staging import lock, object_store, place
 from segment_anything_tfds.prepare.staging import note as notes
+from segment_anything_tfds.prepare.staging import object_store, place
+from segment_anything_tfds.source import lock
 
 _LOCK_NAME = 'driver.lock'
 _SETTLE_SECONDS = 3.0  # in which two notes that are written at once have both arrived

@@ -80,8 +80,7 @@ def extract(
         _move(temporary, folder / source.name if apart else folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    note = _note_path(folder, source.name)
-    note.write_text(json.dumps({'pairs': pairs, 'apart': apart}), encoding='utf-8')
+    _write_note(_note_path(folder, source.name), {'pairs': pairs, 'apart': apart})
     return pairs
 
 
@@ -90,6 +89,12 @@ def _move(temporary: pathlib.Path, target: pathlib.Path) -> None:
         (target / name).mkdir(parents=True, exist_ok=True)
         for file in (temporary / name).iterdir():
             os.replace(file, target / name / file.name)
+
+
+def _write_note(path: pathlib.Path, note: dict) -> None:
+    temporary = path.with_suffix('.tmp')
+    temporary.write_text(json.dumps(note), encoding='utf-8')
+    os.replace(temporary, path)
 
 
 def _note_path(folder: str | os.PathLike, name: str) -> pathlib.Path:

@@ -1,4 +1,4 @@
-"""The part of an archive that was fetched so far: its file, the note about it, and its lock."""
+"""The part of an archive that was fetched so far: its file and its note; and the archive's lock."""
 
 from __future__ import annotations
 
@@ -10,12 +10,8 @@ import pathlib
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from segment_anything_tfds.source import lock
 from segment_anything_tfds.source.remote.answers import Remote
-
-try:
-    import fcntl
-except ImportError:  # a system without file locks
-    fcntl = None
 
 STATE_FOLDER = '.sa1b'
 
@@ -53,22 +49,29 @@ def write_note(folder: str | os.PathLike, name: str, remote: Remote) -> None:
 
 
 @contextlib.contextmanager
-def opened(folder: str | os.PathLike, name: str) -> Iterator[BinaryIO]:
-    """The part, open and held against other processes.
+def alone(folder: str | os.PathLike, name: str) -> Iterator[None]:
+    """Keeps other processes from an archive in a folder, where its file system has locks.
 
     Raises:
-      OSError: another process holds it.
+      OSError: another process is at the archive.
     """
-    (pathlib.Path(folder) / STATE_FOLDER).mkdir(parents=True, exist_ok=True)
-    with open(path(folder, name), 'a+b') as file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                raise OSError(
-                    f'`download.download`: expected {name} for this process alone; got another one '
-                    'that downloads it. Wait for that one.'
-                ) from None
+    state = pathlib.Path(folder) / STATE_FOLDER
+    state.mkdir(parents=True, exist_ok=True)
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock.hold(os.fspath(state / f'{name}.lock')))
+        except BlockingIOError:
+            raise OSError(
+                f'`download.download`: expected {name} for this process alone; got another one '
+                'that downloads or extracts it. Wait for that one.'
+            ) from None
+        yield
+
+
+@contextlib.contextmanager
+def opened(folder: str | os.PathLike, name: str) -> Iterator[BinaryIO]:
+    """The part, open and held against other processes; see `alone`."""
+    with alone(folder, name), open(path(folder, name), 'a+b') as file:
         yield file
 
 

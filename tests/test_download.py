@@ -369,11 +369,15 @@ def test_a_server_that_is_not_there_is_told_at_once(tmp_path, capsys):
     assert not list((tmp_path / 'to').glob('*.part'))
 
 
-def test_known_corrupt_archive_is_set_aside(site, tmp_path, capsys):
+def test_known_corrupt_archive_is_set_aside(site, tmp_path, monkeypatch, capsys):
     digests = tmp_path / 'mine.md5'
     good = hashlib.md5(site.bodies['sa_000021.tar']).hexdigest()
     digests.write_text(f'{"0" * 32}  sa_000020.tar\n{good}  sa_000021.tar\n')
+    names, replace = [], os.replace
+    monkeypatch.setattr(os, 'replace', lambda old, new: names.append(new) or replace(old, new))
     assert site.run('--digests', str(digests), '--json') == 1
+    assert site.to / 'sa_000021.tar' in names
+    assert site.to / 'sa_000020.tar' not in names, 'a kill would leave it under that name'
     outcomes = {o['archive']: o for o in json.loads(capsys.readouterr().out)}
     assert outcomes['sa_000020']['status'] == 'failed'
     assert outcomes['sa_000020']['digest'] == 'mismatch'

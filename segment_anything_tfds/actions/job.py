@@ -69,7 +69,12 @@ class Job:
     def work(self, link: links_file.Link, on_bytes: Callable[[int], None]) -> fleet.Outcome:
         """Does all that is to be done with an archive."""
         done = downloader.download(
-            link, self._plan.to, stop=self.stop, pace=self._pace, on_bytes=on_bytes
+            link,
+            self._plan.to,
+            stop=self.stop,
+            pace=self._pace,
+            on_bytes=on_bytes,
+            is_wrong=lambda md5: self._known.check(link.name, md5).level == 'error',
         )
         outcome = fleet.Outcome(
             link.name,
@@ -93,10 +98,8 @@ class Job:
             return
         outcome.message = verdict.detail
         if verdict.level == 'error':
-            aside = done.path.with_suffix('.tar.corrupt')
-            done.path.replace(aside)
             outcome.status = 'failed'
-            outcome.message += f' It was set aside as {aside.name}.'
+            outcome.message += f' It was set aside as {done.path.name}.'
 
     def _extract(self, link: links_file.Link, path: pathlib.Path, outcome: fleet.Outcome) -> None:
         with part.alone(self._plan.to, link.name):

@@ -75,6 +75,7 @@ def download(
     stop: Stop | None = None,
     pace: Pace | None = None,
     on_bytes: Callable[[int], None] = lambda size: None,
+    is_wrong: Callable[[str], bool] = lambda md5: False,
     patience: fetch.Patience | None = None,
 ) -> Done:
     """Downloads one archive, or what is missing of it.
@@ -86,6 +87,8 @@ def download(
       pace: limits the rate of all downloads together.
       on_bytes: called with the number of bytes that came to be there since; those of an earlier
         run count too, and a restart counts back with a negative number.
+      is_wrong: says of the digest of what was fetched whether it is another one than it should be;
+        such a file is set aside as `sa_000020.tar.corrupt` and never has an archive's name.
       patience: how long to go on trying.
 
     Returns:
@@ -103,7 +106,7 @@ def download(
             part.path(folder, link.name).unlink(missing_ok=True)
             return Done(final, final.stat().st_size)
         job = _Download(link, pathlib.Path(folder), file, stop or Stop(), on_bytes)
-        job.pace, job.patience = pace, patience
+        job.pace, job.patience, job.is_wrong = pace, patience, is_wrong
         return job.run()
 
 
@@ -112,6 +115,7 @@ class _Download:
 
     pace: Pace | None = None
     patience: fetch.Patience | None = None
+    is_wrong: Callable[[str], bool]
 
     def __init__(self, link, folder, file, stop, on_bytes):
         self._link, self._folder, self._file = link, folder, file
@@ -241,7 +245,10 @@ class _Download:
         self._file.truncate(0)
 
     def _finish(self) -> Done:
+        md5 = self._md5.hexdigest()
         final = final_path(self._folder, self._link.name)
+        if self.is_wrong(md5):
+            final = final.with_suffix('.tar.corrupt')
         os.fsync(self._file.fileno())
         os.replace(part.path(self._folder, self._link.name), final)
         part.sync(self._folder)
@@ -249,7 +256,7 @@ class _Download:
         return Done(
             final,
             self._position,
-            self._md5.hexdigest(),
+            md5,
             self._fetched,
             self._retries,
             self._restarted,

@@ -20,7 +20,7 @@ def failures(text: str, name: str) -> str:
     test = doctest.DocTestParser().get_doctest(text, NAMES, name, None, 0)
     assert test.examples
     said = []
-    runner = doctest.DocTestRunner(optionflags=doctest.NORMALIZE_WHITESPACE)
+    runner = doctest.DocTestRunner(verbose=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     runner.run(test, out=said.append)
     return ''.join(said)
 

@@ -105,7 +105,9 @@ def judge_masks(model, settings: annotate.Settings, out: pathlib.Path, judged: i
         annotate.MaskGenerator(model, dataclasses.replace(settings, **changes))
         for changes in (off, {'crop_n_layers': 1})
     )
-    kept, dropped, whole, crops = [], [], [], []
+    kept: list[float] = []
+    dropped: list[float] = []
+    whole, crops = [], []
     for truth in itertools.islice(sa1b.records(out / 'truth', archives='0'), judged):
         image = np.asarray(Image.open(io.BytesIO(truth.jpeg)))
         size = image.shape[:2]

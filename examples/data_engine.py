@@ -9,8 +9,9 @@ Scenes are painted that no model has seen, so their true masks are known, to jud
     truth/         the same scenes with their true masks, and scenes that are held out
     report.json    checks, and how good the masks are, and the models that learnt from them
 
-Two models of the same random weights are trained, one on the machine's masks alone, one on the
-truth. Both are judged on the scenes that were held out.
+Two models are trained, one on the machine's masks alone, one on the truth. Both begin as the small
+model after its mask decoder was spoilt by noise, so what they can do in the end they have learnt
+from these masks. They are judged on the scenes that were held out.
 """
 
 from __future__ import annotations
@@ -38,7 +39,6 @@ sys.path.append(str(pathlib.Path(__file__).resolve().parent.parent / 'dummy_data
 import make  # (dummy_data/make.py)
 
 FIRST_ID = 3_000_000  # far from all scenes that the small model was trained on
-SIDE = 128  # pixels of the models that are trained here
 SMALL = 32**2  # pixels of what counts as a small mask
 # The small model's scores are lower than those of SAM.
 SETTINGS = {'pred_iou_thresh': 0.1, 'stability_score_thresh': 0.5, 'min_mask_region_area': 25}
@@ -55,10 +55,14 @@ def main(argv: list[str] | None = None) -> dict:
     )
     (checked,) = sa1b.verify(out / 'machine', expected=args.scenes)
     sa1b.stats(out / 'machine', against=out / 'truth', html=out / 'stats.html')
+    models = {name: learn(name, out, args) for name in ('start', 'machine', 'truth')}
     report = {
         'verified': checked.state,
         'masks': judge_masks(model, settings, out, args.judged),
-        'models': {name: learn(name, out, args) for name in ('machine', 'truth')},
+        'models': models,
+        'machine_of_truth': {
+            prompt: found / models['truth'][prompt] for prompt, found in models['machine'].items()
+        },
     }
     (out / 'report.json').write_text(json.dumps(report, indent=2))
     print(json.dumps(report, indent=2))
@@ -72,7 +76,9 @@ def parse_arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--held-out', type=int, default=20, help='scenes to judge the models on')
     parser.add_argument('--judged', type=int, default=8, help='scenes to judge the masks on')
     parser.add_argument('--points_per_side', type=int, default=24, help='of the annotation')
-    parser.add_argument('--steps', type=int, default=1500, help='batches to train on')
+    parser.add_argument('--steps', type=int, default=300, help='batches to train on')
+    parser.add_argument('--noise', type=float, default=0.6, help='in shares of what is spoilt')
+    parser.add_argument('--rate', type=float, default=1e-3, help='of learning, at its height')
     parser.add_argument('--batch-size', type=int, default=4)
     parser.add_argument('--seed', type=int, default=0)
     return parser.parse_args(argv)
@@ -144,24 +150,18 @@ def best_fits(rows: list[dict], others: list[dict], size: tuple[int, int]) -> np
 
 
 def learn(name: str, out: pathlib.Path, args: argparse.Namespace) -> dict:
-    """Trains a small model on the masks of a folder, and judges it on the held-out truth."""
-    keras.utils.set_random_seed(args.seed)
+    """Trains a spoilt model on the masks of a folder, and judges it on the held-out truth.
+
+    `start` is judged as it is. The image encoder stays as it was.
+    """
+    segmenter = spoilt(args.noise, args.seed)
+    side = segmenter.prompt_encoder.input_image_size[0]
     recipe = training.Recipe(
-        image_size=SIDE, mask_size=SIDE // 4, num_masks=12, flip_probability=0.5
+        image_size=side, mask_size=side // 4, num_masks=8, flip_probability=0.5
     )
-    batches = sa1b.load(
-        '0',
-        manual_dir=out / name,
-        data_dir=out / 'data' / name,
-        recipe=recipe,
-        batch_size=args.batch_size,
-        seed=args.seed,
-    )
-    model = training.PromptableSegmenter(training.small_sam(SIDE), **recipe.model_options)
-    model.compile(
-        keras.optimizers.AdamW(1e-3, global_clipnorm=1.0), loss=recipe.loss, jit_compile=False
-    )
-    model.fit(batches.repeat(), steps_per_epoch=args.steps, verbose=2)
+    model = training.PromptableSegmenter(segmenter, **recipe.model_options)
+    if name != 'start':
+        fit(model, recipe, out, name, args)
     held_out = sa1b.load(
         '1',
         manual_dir=out / 'truth',
@@ -170,6 +170,37 @@ def learn(name: str, out: pathlib.Path, args: argparse.Namespace) -> dict:
     )
     found = training.evaluate.evaluate_model(model, tfds.as_numpy(held_out), clicks=(1, 3))
     return {prompt: row['mean_iou'] for prompt, row in found.items()}
+
+
+def spoilt(noise: float, seed: int):
+    """The parts of the small model, noise added to every matrix of the mask decoder."""
+    backbone = training.tiny_sam().backbone
+    backbone.image_encoder.trainable = False
+    rng = np.random.default_rng(seed)
+    for variable in backbone.mask_decoder.trainable_variables:
+        if len(variable.shape) > 1:
+            value = keras.ops.convert_to_numpy(variable)
+            variable.assign(value + rng.normal(0, noise * value.std(), value.shape))
+    return backbone
+
+
+def fit(model, recipe, out: pathlib.Path, name: str, args: argparse.Namespace) -> None:
+    """Trains on the archive of a folder."""
+    keras.utils.set_random_seed(args.seed)
+    batches = sa1b.load(
+        '0',
+        manual_dir=out / name,
+        data_dir=out / 'data' / name,
+        recipe=recipe,
+        batch_size=args.batch_size,
+        seed=args.seed,
+    )
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, args.steps, warmup_target=args.rate, warmup_steps=args.steps // 20
+    )
+    optimizer = keras.optimizers.AdamW(rate, global_clipnorm=1.0)
+    model.compile(optimizer, loss=recipe.loss, jit_compile=False)
+    model.fit(batches.repeat(), steps_per_epoch=args.steps, verbose=2)
 
 
 if __name__ == '__main__':

@@ -25,6 +25,7 @@ def random_sam(
     window_size=3,
     global_attn_indexes=(1,),
     mlp_dim=64,
+    iou_dim=None,
     seed=0,
 ):
     """A Sam of Meta's classes in which no parameter is trivial."""
@@ -51,7 +52,7 @@ def random_sam(
             ),
             transformer_dim=out_chans,
             iou_head_depth=3,
-            iou_head_hidden_dim=out_chans,
+            iou_head_hidden_dim=iou_dim or out_chans,
         ),
     )
     for parameter in sam.parameters():
@@ -79,6 +80,7 @@ def sam_of(state):
         window_size=local[0] if local else 14,
         global_attn_indexes=[i for i, size in enumerate(positions) if size == 2 * grid - 1],
         mlp_dim=state['mask_decoder.transformer.layers.0.mlp.lin1.weight'].shape[0],
+        iou_dim=state['mask_decoder.iou_prediction_head.layers.0.weight'].shape[0],
     )
     sam.load_state_dict({name: torch.as_tensor(value) for name, value in state.items()})
     return sam

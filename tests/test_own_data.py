@@ -1,16 +1,18 @@
 """Images and masks of one's own become archives that everything else reads."""
 
+import base64
 import io
 import json
 
 import numpy as np
 import pytest
 import tool_cases
-from PIL import Image
+from PIL import Image, ImageFile
 from pycocotools import mask as coco_mask
 
 import segment_anything_tfds as sa1b
 from segment_anything_tfds.cli import main
+from segment_anything_tfds.exchange.readers import drawn, shapes
 from segment_anything_tfds.source import faults
 from segment_anything_tfds.source.archive import inputs, verification
 from segment_anything_tfds.source.checksums import Checksums
@@ -129,6 +131,22 @@ def test_what_is_refused(case, pictures, tmp_path):
     with pytest.raises(ValueError, match=text):
         sa1b.records.write(images, masks, tmp_path / 'out', labels=labels)
     assert not list(tmp_path.iterdir()), 'nothing is half-written'
+
+
+def test_half_a_picture_is_refused_though_tfds_has_pillow_pass_over_damage(
+    pictures, tmp_path, monkeypatch
+):
+    buffer = io.BytesIO()
+    Image.fromarray(pictures[0][..., 0]).save(buffer, 'PNG')
+    half = buffer.getvalue()[: len(buffer.getvalue()) // 2]
+    path = tmp_path / 'half.png'
+    path.write_bytes(half)
+    monkeypatch.setattr(ImageFile, 'LOAD_TRUNCATED_IMAGES', True)  # as TFDS does
+    for image, mask, text in ((half, [], 'expected an image'), (pictures[0], path, 'of masks')):
+        with pytest.raises(ValueError, match=text):
+            sa1b.records.write([image], [mask], tmp_path / 'out')
+    with pytest.raises(drawn.Refused, match='expected a PNG'):
+        shapes.read_png(base64.b64encode(half).decode())
 
 
 def test_what_is_refused_may_be_left_out(pictures, tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageFile
 from pycocotools import mask as coco_mask
 
 import segment_anything_tfds as sa1b
@@ -103,9 +103,9 @@ def test_what_is_wrong_is_said(folder, capsys, args, code, says):
 @pytest.mark.parametrize(
     ('prompts', 'says'),
     [
-        ({'points': (3, 3)}, '--point: expected x,y for each; got 3'),
-        ({'points': [(3, 3, 1)]}, r'--point: expected x,y for each; got \(3, 3, 1\)'),
-        ({'boxes': [[1, 2, 3]]}, r'--box: expected x0,y0,x1,y1 for each; got \[1, 2, 3\]'),
+        ({'points': (3, 3)}, '--points: expected x,y for each; got 3'),
+        ({'points': [(3, 3, 1)]}, r'--points: expected x,y for each; got \(3, 3, 1\)'),
+        ({'boxes': [[1, 2, 3]]}, r'--boxes: expected x0,y0,x1,y1 for each; got \[1, 2, 3\]'),
     ],
 )
 def test_prompts_of_another_form_are_named(prompts, says):
@@ -120,7 +120,7 @@ def test_files_that_are_no_pictures_are_named(folder, capsys):
     assert cli.main(['predict', str(folder / 'absent.png'), '--points', '3,3']) == 2
 
 
-def test_pictures_of_other_kinds_are_read_as_annotation_reads_them(folder):
+def test_pictures_of_other_kinds_are_read_as_annotation_reads_them(folder, monkeypatch):
     """16 bits are scaled down, not cut off; CMYK, transparent and turned ones become RGB."""
     levels = np.linspace(0, 65535, HEIGHT * WIDTH).reshape(HEIGHT, WIDTH).astype(np.uint16)
     Image.fromarray(levels).save(folder / 'deep.png')
@@ -138,6 +138,7 @@ def test_pictures_of_other_kinds_are_read_as_annotation_reads_them(folder):
     content = (folder / 'photo.png').read_bytes()
     (folder / 'cut.png').write_bytes(content[: len(content) // 2])
     Image.fromarray(levels.astype(np.float32)).save(folder / 'floats.tif')
+    monkeypatch.setattr(ImageFile, 'LOAD_TRUNCATED_IMAGES', True)  # as TFDS does
     for name in ('cut.png', 'floats.tif'):
         with pytest.raises(ValueError, match=rf'`image` to be a picture file; got .*{name}'):
             sa1b.predict(folder / name, model=folder / 'sam.keras', points=[(40, 30)])

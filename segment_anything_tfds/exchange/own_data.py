@@ -14,7 +14,7 @@ from PIL import Image
 
 from segment_anything_tfds.exchange import imports, records
 from segment_anything_tfds.exchange.readers import drawn, image_files, shapes
-from segment_anything_tfds.source.record import coco_rle
+from segment_anything_tfds.source.record import coco_rle, jpeg
 
 Picture = str | os.PathLike | bytes | np.ndarray
 Masks = np.ndarray | str | os.PathLike | Sequence[Any]
@@ -132,7 +132,7 @@ def _of_values(pixels: np.ndarray, size: tuple[int, int]) -> list[bytes]:
 def _picture(path: str | os.PathLike) -> np.ndarray:
     """The values of a picture of masks [H, W]; those of a palette are its indices."""
     try:
-        with Image.open(path) as image:
+        with jpeg.strict_pillow(), Image.open(path) as image:
             pixels = np.asarray(image)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise drawn.Refused('import_invalid', f'expected a picture of masks; got {error}') from None

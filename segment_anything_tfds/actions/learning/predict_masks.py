@@ -98,9 +98,9 @@ def predict(
 def _prompts(points: Points, background: Points, boxes) -> dict[str, np.ndarray]:
     """What `Predictor.predict` takes."""
     for name, given, form in (
-        ('point', points, 'x,y'),
+        ('points', points, 'x,y'),
         ('background', background, 'x,y'),
-        ('box', boxes, 'x0,y0,x1,y1'),
+        ('boxes', boxes, 'x0,y0,x1,y1'),
     ):
         for row in given:
             if np.ndim(row) != 1 or len(row) != len(form.split(',')):
@@ -144,10 +144,10 @@ def _read(path: choosing.Path) -> np.ndarray:
     """RGB, uint8 [H, W, 3]; upright, as a camera's note says."""
     from PIL import Image
 
-    from segment_anything_tfds.source.record import rgb
+    from segment_anything_tfds.source.record import jpeg, rgb
 
     try:
-        with Image.open(path) as image:
+        with jpeg.strict_pillow(), Image.open(path) as image:
             return np.asarray(rgb.upright(image))
     except FileNotFoundError:
         raise

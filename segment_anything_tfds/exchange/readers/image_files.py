@@ -88,7 +88,7 @@ def to_jpeg(
       Refused: it cannot be read, or has another size.
     """
     try:
-        with Image.open(io.BytesIO(data)) as image:
+        with jpeg.strict_pillow(), Image.open(io.BytesIO(data)) as image:
             if image.width * image.height > _PIXELS:
                 raise drawn.Refused('import_image', f'expected < 2^28 pixels; got {image.size}')
             turn = image.getexif().get(_ORIENTATION, 1) != 1

@@ -13,7 +13,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from segment_anything_tfds.exchange.readers import drawn, json_values
-from segment_anything_tfds.source.record import coco_rle
+from segment_anything_tfds.source.record import coco_rle, jpeg
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> bytes:
@@ -117,7 +117,7 @@ def read_png(text: str, shape: tuple[int, int] | None = None) -> np.ndarray:
     """
     try:
         data = base64.b64decode(text.rpartition(',')[2], validate=True)
-        with Image.open(io.BytesIO(data), formats=['PNG']) as image:
+        with jpeg.strict_pillow(), Image.open(io.BytesIO(data), formats=['PNG']) as image:
             if shape is not None and image.size != shape[::-1]:
                 raise drawn.Refused(
                     'import_size_mismatch',

@@ -145,6 +145,8 @@ def jitter(
     boxes = box_formats.float_boxes('boxes.jitter', boxes)
     image_scale = box_formats.scale_of('boxes.jitter', 'size', size, boxes.dtype)
     xyxy = box_formats.to_xyxy(boxes, box_format, image_scale)
+    # A box 40 wide and 300 high, scale 0.1, at most 20 px: x moves by draws of 4 px, y by draws of
+    # 30 px, which are cut at 20; with `uniform`, by anything up to 4 and up to 20 px.
     spread = scale * tf.maximum(xyxy[..., 2:] - xyxy[..., :2], 0.0)
     spread = tf.concat([spread, spread], axis=-1)
     shape = tf.shape(xyxy)
@@ -207,6 +209,7 @@ def iou(a: tf.Tensor, b: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
     """
     a = box_formats.pixel_boxes('boxes.iou', a, box_format)[..., :, tf.newaxis, :]
     b = box_formats.pixel_boxes('boxes.iou', b, box_format)[..., tf.newaxis, :, :]
+    # [0, 2] and [5, 9] would meet in [5, 2]: turned over, so its area is 0.
     low = tf.maximum(a[..., :2], b[..., :2])
     high = tf.minimum(a[..., 2:], b[..., 2:])
     common = _area_xyxy(tf.concat([low, high], axis=-1))

@@ -108,6 +108,9 @@ def jitter(
     seed = validate.seed('transforms.jitter', seed)
     size = validate.positive_size('transforms.jitter', 'size', size)
     canvas = validate.positive_size('transforms.jitter', 'canvas', canvas)
+    # An image of 1500 x 2250 fits a canvas of 1024 at 0.455. At twice that, 0.91, the canvas shows
+    # 1024 / 0.91 = 1125 pixels, 1128 as a multiple of 8: a window of 1128 x 1128, whose corner lies
+    # at 0, 8, ... 368 and 0, 8, ... 1120. At half, 0.228, nothing is cut, and 341 x 512 are filled.
     draws = tf.random.stateless_uniform([3], seed, alg='philox')
     scale = _fitting_scale(size, canvas) * (low + draws[0] * (high - low))
     visible = tf.cast(tf.cast(canvas, tf.float32) / scale / GRID + 0.5, tf.int32) * GRID

@@ -48,6 +48,8 @@ def choose(
         )
     count = tf.size(candidates)
     uniform = tf.random.stateless_uniform([count], seed, minval=1e-12, alg='philox')
+    # The order of u ** (1 / weight) is that of log(u) / weight, which does not run into 0 or 1:
+    # u = 0.5 is -0.7 at weight 1 and -0.07 at weight 10, so the heavier one tends to come first.
     keys = tf.math.log(uniform)
     if weights is not None:
         weights = validate.float_vector('prompts.choose', 'weights', weights)

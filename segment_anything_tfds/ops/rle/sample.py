@@ -126,6 +126,8 @@ def _farthest(
 
     def squared_distances(arguments):
         low, last, columns, rows, offset = arguments
+        # Columns of a row, 2 1 3 pixels from the edge above or below: the last one is nearest to
+        # the edge at the middle one, 1 across and 1 down, whose square is 2, and not 3 x 3.
         vertical = _vertical_distances(line, last, columns, rows, offset, height)
         across = tf.square(tf.cast(columns[:, tf.newaxis] - columns, tf.float32))
         nearest = tf.reduce_min(tf.square(vertical)[:, tf.newaxis] + across, axis=2)
@@ -137,6 +139,8 @@ def _farthest(
         (tf.cast(line.low, tf.int64), tf.cast(line.last, tf.int64), columns, rows, offset),
         fn_output_signature=tf.TensorSpec([RESOLUTION, RESOLUTION], tf.float32),
     )
+    # Of equals each is drawn alike. Squares 1 4 2 4: the largest are numbered 0 1 1 2, and of these
+    # the first cell with number 1, or with number 2, is taken.
     squared = tf.reshape(squared, [-1, RESOLUTION * RESOLUTION])
     largest = tf.reduce_max(squared, 1, keepdims=True)
     equals = tf.cumsum(tf.cast(tf.equal(squared, largest), tf.int64), axis=1)

@@ -96,6 +96,8 @@ class Pieces(NamedTuple):
 
 def cut(found: ForegroundRuns, height: tf.Tensor) -> Pieces:
     """Cuts runs at the ends of columns."""
+    # A run [5, 11) in columns of 4 reaches columns 1 and 2, which start at 4 and 8. From there it
+    # goes from 1 to 7 and from -3 to 3; held to 0 and 4, the tops are 1 and 0, the bottoms 4 and 3.
     height = tf.maximum(height, 1)
     owners, columns = ranges.expand(found.starts // height, (found.ends - 1) // height + 1)
     tops = tf.maximum(ranges.take(found.starts, owners) - columns * height, 0)

@@ -31,6 +31,8 @@ class Axis(NamedTuple):
 
     def samples_before(self) -> tf.Tensor:
         """int32 [source + 1], content pixels whose centre lies before each source pixel."""
+        # 5 pixels on 3: centres at 1/6, 3/6 and 5/6 of 5 lie in pixels 0, 2 and 4, so before the
+        # pixels 0 to 5 there are 0 1 1 2 2 3 of them: pixels 1 and 3 are not sampled.
         content = tf.cast(self.content, self.start.dtype)
         centre = 2 * tf.range(content) + 1
         if self.start.dtype.is_integer:
@@ -188,6 +190,8 @@ def sample(
     source_height = tf.maximum(view.y.source, 1)
     hit = tf.cast(columns[1:] > columns[:-1], tf.int32)
     found = _in_sampled_columns(found, source_height, hit)
+    # With 5 columns on 3, as above, hit is 1 0 1 0 1, and the columns that are kept begin at
+    # 0 h h 2h 2h: what lies in a column that is not hit shrinks to nothing at the next one's start.
     height = rows[-1] - rows[0]
     first = height * tf.cumsum(tf.pad(hit, [[0, 1]]), exclusive=True)
     span = tf.stack([found.starts, found.ends])

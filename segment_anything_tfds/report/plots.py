@@ -165,11 +165,7 @@ def _panels(sets: Sets) -> dict[str, Callable]:
     """What draws each plot: mask centres apart, curves of all data sets over one another."""
     panels = {}
     for number, (name, statistics) in enumerate(sets):
-        title = (
-            f'mask centres: {_short(name)}'
-            if len(sets) > 1
-            else 'mask centres, relative to the image'
-        )
+        title = 'mask centres' + (f': {_short(name)}' if sets[1:] else ', relative to the image')
         key = f'centers of {name}' if number else 'centers'
         panels[key] = functools.partial(_plot_centers, statistics=statistics, title=title)
     for key, draw in _PLOTS.items():
@@ -190,20 +186,12 @@ def _short(name: str) -> str:
 
 
 def _plot_centers(axis, statistics: dataset_stats.Statistics, title: str) -> None:
-    side = dataset_stats.CENTER_BINS // (
-        1 if statistics.masks > 10**5 else 4
-    )  # few masks, larger bins
-    joined = statistics.centers.reshape(side, dataset_stats.CENTER_BINS // side, side, -1).sum(
-        (1, 3)
-    )
-    axis.imshow(
-        joined,
-        extent=(0, 1, 1, 0),
-        cmap='magma',
-        interpolation='nearest',
-        vmin=0,
-        vmax=max(1, np.quantile(joined, 0.995)),
-    )
+    times = 1 if statistics.masks > 10**5 else 4  # few masks, larger bins
+    side = dataset_stats.CENTER_BINS // times
+    joined = statistics.centers.reshape(side, times, side, times).sum((1, 3))
+    most = max(1, np.quantile(joined, 0.995))
+    look = {'extent': (0, 1, 1, 0), 'cmap': 'magma', 'interpolation': 'nearest'}
+    axis.imshow(joined, vmin=0, vmax=most, **look)
     axis.set_title(title, fontsize=10)
     axis.set_xlabel('x')
     axis.set_ylabel('y')

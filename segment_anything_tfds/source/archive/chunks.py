@@ -222,7 +222,7 @@ def gunzip(
       size: of the chunks at most, in bytes; `None` for `CHUNK_SIZE`.
 
     Yields:
-      Chunks.
+      Chunks of at most `size` bytes.
 
     Raises:
       StreamError: bad bytes, an end in the middle, garbage after the end, a gzip bomb.

@@ -169,8 +169,7 @@ class Recipe:
         """
         seeds = tf.unstack(tf.random.split(tf.ensure_shape(seed, [2]), 8))
         size = mask_choice.image_size(example)
-        placed = placement.geometry(self, size, seeds[0], seeds[1])
-        geometry = placed
+        geometry = placed = placement.geometry(self, size, seeds[0], seeds[1])
         chosen = mask_choice.choose(self, example['annotations'], size, geometry, seeds[2])
         window = None
         if self.scale_range is not None:

@@ -123,10 +123,9 @@ class PromptableSegmenter(keras.Model):
           embeddings: [B, h, w, C], or repeated for each prompt, [B, K, h, w, C].
           prompts: of the inputs.
         """
+        batch, count = ops.shape(prompts['point_labels'])[:2]
         if len(embeddings.shape) == 4:
-            embeddings = tokens.for_each(embeddings, ops.shape(prompts['point_labels'])[1])
-        labels = prompts['point_labels']
-        batch, count = ops.shape(labels)[:2]
+            embeddings = tokens.for_each(embeddings, count)
         encoder = self.backbone.prompt_encoder
         flat = {name: tokens.flat(prompts[name]) for name in tokens.NAMES if name in prompts}
         sparse, valid = tokens.embed(encoder, flat, self.prompt_layout)
@@ -195,9 +194,8 @@ class PromptableSegmenter(keras.Model):
         total = self.loss(y, outputs, sample_weight)
         if training and (self.corrections or self.refine):
             seed = self.seed_generator
-            embeddings = tokens.for_each(
-                y_pred['image_embeddings'], ops.shape(x['point_labels'])[1]
-            )
+            count = ops.shape(x['point_labels'])[1]
+            embeddings = tokens.for_each(y_pred['image_embeddings'], count)
             total = rounds.add_losses(
                 total,
                 x,

@@ -40,7 +40,10 @@ def _by_stem(found):
 
 def _extract(archives, folder):
     with tarfile.open(archives / 'sa_000000.tar') as tar:
-        tar.extractall(folder, filter='data')
+        for member in filter(tarfile.TarInfo.isfile, tar):
+            path = folder / member.name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(tar.extractfile(member).read())
     return folder
 
 

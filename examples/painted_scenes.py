@@ -57,7 +57,7 @@ def as_example(scene: tuple[bytes, dict]) -> dict:
         },
         'annotations': {
             'area': np.array([row['area'] for row in rows], np.uint64),
-            'bbox': np.concatenate([low, high], 1) / np.float32([height, width, height, width]),
+            'bbox': np.concatenate([low, high], 1) / np.array([height, width] * 2, np.float32),
             'point_coords': np.array([row['point_coords'] for row in rows], np.float64),
             'predicted_iou': np.array([row['predicted_iou'] for row in rows]),
             'stability_score': np.array([row['stability_score'] for row in rows]),

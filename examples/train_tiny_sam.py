@@ -96,7 +96,8 @@ def first_weights(tensors: dict[str, np.ndarray], scenes: list, seed: int) -> di
     for name in found:
         if name.endswith('_image.q_proj.weight') or name.endswith('_token.q_proj.weight'):
             keys = name.replace('q_proj', 'k_proj')
-            same = BY_POSITION * positions(*found[name].shape, rng)
+            rows, columns = found[name].shape
+            same = BY_POSITION * positions(rows, columns, rng)
             found[name], found[keys] = found[name] / 2 + same, found[keys] / 2 + same
     return found
 
@@ -128,13 +129,13 @@ def components(scenes: list, count: int, rng: np.random.Generator):
     import tensorflow as tf
 
     mean, std = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
-    patches = []
-    while len(patches) < PATCHES:
+    drawn: list[np.ndarray] = []
+    while len(drawn) < PATCHES:
         image = tf.io.decode_jpeg(scenes[rng.integers(len(scenes))][0], ratio=2).numpy()
         height, width = (side - side % 16 for side in image.shape[:2])
         cells = ((image[:height, :width] - mean) / std).reshape(height // 16, 16, -1, 16, 3)
-        patches.extend(cells.transpose(0, 2, 4, 1, 3).reshape(-1, 768)[::7])
-    patches = np.stack(patches)
+        drawn.extend(cells.transpose(0, 2, 4, 1, 3).reshape(-1, 768)[::7])
+    patches = np.stack(drawn)
     middle = patches.mean(0)
     variances, axes = np.linalg.eigh(np.cov(patches, rowvar=False))
     largest = np.argsort(variances)[::-1][:count]

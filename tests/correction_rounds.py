@@ -86,3 +86,4 @@ def check_compiled():
     """Clicks and refinements, on the Keras backend of this process, compiled as it is there."""
     by_xla = keras.backend.backend() == 'jax'
     check(batch(), corrections=1, refine=True, by_xla=by_xla)
+    check(batch(mask_size=2 * GRID), corrections=1, by_xla=by_xla)

@@ -148,6 +148,12 @@ def test_rounds_in_a_loop_give_the_losses_of_rounds_one_after_another(case):
     correction_rounds.check(correction_rounds.batch(**data), compiled=False, **options)
 
 
+@pytest.mark.parametrize('case', ['larger masks', "a teacher's masks"])
+def test_compiled_rounds_give_the_losses_of_rounds_one_after_another(case):
+    data, options = ROUNDS[case]
+    correction_rounds.check(correction_rounds.batch(**data), **options)
+
+
 def test_a_graph_holds_one_round():
     """So a step of ten rounds is traced as soon as one of two."""
     inputs, truth, valid = correction_rounds.batch()

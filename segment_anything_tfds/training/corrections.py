@@ -68,8 +68,9 @@ def click_at(uniform, truth, predicted, *, inside=None):
         point, label = _click(truth, logits, uniform, inside)
         return ops.concatenate([point, ops.cast(label, 'float32')[None]])
 
+    # A click has no gradient, and a loop cannot take one of bools such as `inside`.
     found = resolution.each_mask(one, len(truth.shape) - 2, *arrays)
-    return found[..., :2], ops.cast(found[..., 2], 'int32')
+    return ops.stop_gradient(found[..., :2]), ops.cast(found[..., 2], 'int32')
 
 
 def _click(truth, predicted, uniform, inside):

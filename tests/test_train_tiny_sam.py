@@ -105,3 +105,13 @@ def test_padding_adds_nothing_to_the_loss():
     found = loss.call(truth, {'masks': masks, **given})
     masks[..., 5:, :] = 7  # below the image, and below the pixels that reach into it when enlarged
     np.testing.assert_allclose(loss.call(truth, {'masks': masks, **given}), found, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_script_runs_from_start_to_end(tmp_path):
+    path = tmp_path / 'tiny.npz'
+    few = ['--scenes', '4', '--held-out', '1', '--length', '0.0005', '--processes', '1']
+    found = script.main(['--out', str(path), *few])
+    assert {'1_clicks', '3_clicks', 'box'} == set(found)
+    with np.load(path) as weights:
+        assert all(np.isfinite(weights[name]).all() for name in weights)

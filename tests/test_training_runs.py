@@ -148,7 +148,9 @@ def test_rounds_in_a_loop_give_the_losses_of_rounds_one_after_another(case):
     correction_rounds.check(correction_rounds.batch(**data), compiled=False, **options)
 
 
-@pytest.mark.parametrize('case', ['larger masks', "a teacher's masks"])
+@pytest.mark.parametrize(
+    'case', ['larger masks', pytest.param("a teacher's masks", marks=pytest.mark.slow)]
+)
 def test_compiled_rounds_give_the_losses_of_rounds_one_after_another(case):
     data, options = ROUNDS[case]
     correction_rounds.check(correction_rounds.batch(**data), **options)

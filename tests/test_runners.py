@@ -1,7 +1,9 @@
 """The same build on every Beam runner that can be had on one machine, in worker processes."""
 
+import ast
 import os
 import sys
+import textwrap
 
 import fault_server
 import pytest
@@ -75,6 +77,26 @@ def test_worker_processes_of_dask(manual_dir, tmp_path, clean):
     ) as cluster:
         flags = (*DASK, f'--dask_client_address={cluster.scheduler_address}')
         _check(_build(manual_dir, tmp_path, flags), clean)
+
+
+def test_in_a_notebook(manual_dir, tmp_path, clean):
+    pytest.importorskip('IPython')
+    code = """
+        import sys
+        import building
+        get_ipython()
+        built = building.build(sys.argv[1], sys.argv[2])
+        interactive = ('apache_beam.runners.interactive', 'apache_beam.dataframe')
+        print([name for name in sys.modules if name.startswith(interactive)])
+        print(building.digests(built.data_path))
+    """
+    cell = tmp_path / 'cell.ipy'
+    cell.write_text(textwrap.dedent(code))
+    start = "import sys, IPython; sys.exit(IPython.start_ipython(['--no-banner', *sys.argv[1:]]))"
+    done = run_python(start, cell, manual_dir, tmp_path / 'built')
+    *_, loaded, found = done.stdout.splitlines()
+    assert loaded == '[]'
+    assert ast.literal_eval(found) == clean
 
 
 def test_without_workers_this_process_builds(manual_dir, tmp_path, monkeypatch):

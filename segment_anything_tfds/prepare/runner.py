@@ -19,6 +19,22 @@ class WorkerLostError(RuntimeError):
     """A worker process of a runner on this machine died."""
 
 
+class _Pipeline(beam.Pipeline):
+    """A pipeline that is put together in a notebook as anywhere else.
+
+    In IPython, Beam asks whether a cell holds the pipeline, to put the cell's number before the
+    label of what stands at its root. For that it imports its interactive runner with data frames of
+    its own, which fails beside pandas 3: `type object 'DataFrame' has no attribute 'first'`.
+    """
+
+    def apply(self, *args, **kwargs):
+        self.transforms_stack.insert(0, None)  # so nothing stands at the root
+        try:
+            return super().apply(*args, **kwargs)
+        finally:
+            del self.transforms_stack[0]
+
+
 def pipeline(
     runner=None, options: pipeline_options.PipelineOptions | str | None = None
 ) -> beam.Pipeline:
@@ -42,7 +58,7 @@ def pipeline(
         runner = options.view_as(pipeline_options.StandardOptions).runner
     if runner in _IN_PROCESS:
         runner = fn_api_runner.FnApiRunner()
-    return beam.Pipeline(runner=runner, options=options)
+    return _Pipeline(runner=runner, options=options)
 
 
 def run(pipeline: beam.Pipeline) -> None:

@@ -94,7 +94,7 @@ OTHERS = (
     'tensorflow_datasets/core/dataset_builder.py',
     'tensorflow_datasets/scripts/cli/build.py',
 )
-SYMPTOMS = 4  # headings at the end that no text goes with
+SYMPTOMS = 5  # headings at the end that no text goes with
 
 
 def _texts(path: pathlib.Path) -> list[str]:

@@ -49,7 +49,6 @@ def test_notebook_runs(notebooks, script, tmp_path, monkeypatch):
     assert first.metadata.tags == [notebooks.INSTALL] and first.source.startswith('%pip install')
     client = nbclient.NotebookClient(
         notebook,
-        timeout=900,
         kernel_name=_kernel(tmp_path, monkeypatch),
         resources={'metadata': {'path': str(tmp_path)}},
     )

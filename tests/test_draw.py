@@ -92,6 +92,20 @@ def test_texts():
     assert len(changed) and (changed.min(0) >= (18, 28)).all() and (changed.max(0) < (45, 79)).all()
 
 
+def test_a_text_stands_on_its_mask_and_in_the_picture():
+    image, plates = np.full([60, 90, 3], 200, np.uint8), []
+    for left in (40, 84):
+        masks = np.zeros([1, 60, 90], np.uint8)
+        masks[0, 50:58, 2:8] = 1  # a speck, far from the rest
+        masks[0, 4:30, left:] = 1
+        changed = draw.overlay(image, masks) != draw.overlay(image, masks, texts=['0.97'])
+        y, x = np.nonzero(changed.any(-1))
+        plates.append((y.min(), y.max(), x.max() - x.min()))
+        assert x.min() >= min(left, 55)
+    assert plates[0] == plates[1]  # all of it, also at the border
+    assert plates[0][0] >= 4 and plates[0][1] < 30
+
+
 def test_contact_sheet():
     rng = np.random.default_rng(0)
     images = [

@@ -57,7 +57,7 @@ def overlay(
       point_labels: [P]: 1 foreground (green), 0 background (red), -1 padding (not drawn). All
         foreground where not given.
       colors: `uint8` [N, 3]; `palette(N)` where not given.
-      texts: N short texts, such as scores; each is written at the top left of its mask.
+      texts: N short texts, such as scores; each is written where its mask is highest.
 
     Returns:
       `uint8` [H, W, 3], a new array. With no masks, boxes and points, a copy of `image`.
@@ -221,9 +221,10 @@ def _write_texts(
     size = max(10, min(picture.size) // 60)
     font = ImageFont.load_default(size=size)
     for mask, text, color in zip(masks, texts, colors.tolist(), strict=True):
-        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-        if rows.size:
-            at = (int(columns[0]) + 2, int(rows[0]) + 2)
+        if mask.any():
+            row = int(mask.any(1).argmax())
+            room = picture.width - 5 - math.ceil(draw.textbbox((0, 0), text, font)[2])
+            at = (max(0, min(int(mask[row].argmax()), room)) + 2, row + 2)
             plate = draw.textbbox(at, text, font)
             draw.rectangle((plate[0] - 2, plate[1] - 2, plate[2] + 2, plate[3] + 2), (20, 22, 26))
             draw.text(at, text, tuple(color), font)

@@ -80,6 +80,8 @@ def rates(folder: pathlib.Path, rounds: int) -> dict[str, list[tuple[float, floa
     """Milliseconds an image by name, wall and CPU; one pair a round.
 
     From archives whole passes are timed: their first pairs become whole late, and the last early.
+    A pass ends with its last example. To delete the iterator may take as long again: TensorFlow then
+    waits for its thread that tunes, which sleeps twice as long each time, up to a minute.
     """
     ways = {
         'stream, undecoded': streamed(folder, decoders=undecoded()),
@@ -92,8 +94,10 @@ def rates(folder: pathlib.Path, rounds: int) -> dict[str, list[tuple[float, floa
         for name, dataset in ways.items():
             size = BATCH if 'training' in name else 1
             start, cpu = time.perf_counter(), time.process_time()
-            done = size * sum(1 for _ in dataset)
+            iterator = iter(dataset)
+            done = size * sum(1 for _ in iterator)
             wall, cpu = time.perf_counter() - start, time.process_time() - cpu
+            del iterator
             found[name].append((1000 * wall / done, 1000 * cpu / done))
             time.sleep(1)
     return found

@@ -14,7 +14,7 @@ from segment_anything_tfds.streaming.parts import raw_bytes
 from segment_anything_tfds.streaming.parts.cursors import Cursor
 from segment_anything_tfds.streaming.parts.parts import Part, Policy
 
-SPOOL_BUDGET = 4 << 20  # bytes of halves of pairs that wait in memory, an archive
+SPOOL_BUDGET = 1 << 20  # bytes of halves of pairs that wait in memory, an archive
 _DIGEST = 'archive_digest'
 
 Items = Generator[tuple[bytes, Cursor]]

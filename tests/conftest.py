@@ -29,6 +29,14 @@ def shared_data() -> pathlib.Path:
     return folder
 
 
+@pytest.fixture(scope='session')
+def prepared_dummy(tmp_path_factory):
+    """The builder of the data in `dummy_data/`, prepared once a process; for reading alone."""
+    import building  # which imports TensorFlow Datasets
+
+    return building.build(REPO / 'dummy_data', tmp_path_factory.mktemp('dummy'))
+
+
 @pytest.fixture(autouse=True, scope='module')
 def own_np_load():
     """Puts `np.load` back, which TFDS's own test cases replace for good."""

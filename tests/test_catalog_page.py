@@ -42,15 +42,10 @@ def _rows(page: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope='module')
-def built(tmp_path_factory):
-    return building.build(building.REPO / 'dummy_data', tmp_path_factory.mktemp('data'))
-
-
-@pytest.fixture(scope='module')
-def examples(built, tmp_path_factory) -> pathlib.Path:
+def examples(prepared_dummy, tmp_path_factory) -> pathlib.Path:
     """Where the catalog's table of examples lies, made as the catalog makes it."""
     folder = tmp_path_factory.mktemp('examples')
-    frame = tfds.as_dataframe(built.as_dataset(split='train').take(2), built.info)
+    frame = tfds.as_dataframe(prepared_dummy.as_dataset(split='train').take(2), prepared_dummy.info)
     (folder / 'segment_anything-1.0.0.html').write_text(frame._repr_html_())
     return folder
 
@@ -75,12 +70,12 @@ def test_page_before_a_build_is_that_of_the_catalog(tmp_path, examples, monkeypa
     assert '`10.28 TiB`' in ours['Download size'] and '11,185,362' in ours['Splits']
 
 
-def test_page_after_a_build_says_what_was_built(built, examples, monkeypatch):
-    rows = _rows(_page(built, examples, monkeypatch))
+def test_page_after_a_build_says_what_was_built(prepared_dummy, examples, monkeypatch):
+    rows = _rows(_page(prepared_dummy, examples, monkeypatch))
     archives = (building.REPO / 'dummy_data').glob('*.tar')
     size = tfds.core.utils.Size(sum(path.stat().st_size for path in archives))
     assert rows['Download size'] == f': `{size}`'
-    assert rows['Dataset size'] == f': `{built.info.dataset_size}`'
+    assert rows['Dataset size'] == f': `{prepared_dummy.info.dataset_size}`'
     assert rows['Splits'].endswith("`'train'` | 15")
 
 

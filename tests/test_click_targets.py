@@ -1,9 +1,7 @@
 """Several targets of a click: which masks a recipe gives, and which output learns which."""
 
 import dataclasses
-import pathlib
 
-import building
 import keras
 import numpy as np
 import pytest
@@ -16,7 +14,6 @@ from segment_anything_tfds.ops import transforms
 from segment_anything_tfds.source.record import coco_rle
 from segment_anything_tfds.training import losses
 
-DUMMY = pathlib.Path(__file__).resolve().parent.parent / 'dummy_data'
 CLICKS = training.recipes.get(
     'sam',
     image_size=128,
@@ -31,10 +28,9 @@ CLICKS = training.recipes.get(
 
 
 @pytest.fixture(scope='module')
-def examples(tmp_path_factory):
+def examples(prepared_dummy):
     """The first examples of the dummy data with masks; JPEGs as bytes."""
-    built = building.build(DUMMY, tmp_path_factory.mktemp('data'))
-    dataset = built.as_dataset(split='train', decoders=training.Recipe().decoders)
+    dataset = prepared_dummy.as_dataset(split='train', decoders=training.Recipe().decoders)
     return [e for e in dataset if len(e['annotations']['area'])][:6]
 
 

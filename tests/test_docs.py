@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from building import REPO, build
+from building import REPO
 
 PAGES = [REPO / 'README.md', *sorted((REPO / 'contrib').rglob('*.md'))]
 PAGES += sorted((REPO / 'docs').rglob('*.md'))
@@ -51,10 +51,10 @@ def runnable(page: pathlib.Path) -> list[tuple[str, str]]:
 
 
 @pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('data')
-    build(REPO / 'dummy_data', folder)
-    return folder
+def data_dir(prepared_dummy, tmp_path_factory):
+    """A copy, since pages may build what is missing."""
+    data_dir = prepared_dummy.data_path.parent.parent
+    return shutil.copytree(data_dir, tmp_path_factory.mktemp('data') / 'sets')
 
 
 def test_blocks_are_of_languages_that_run():

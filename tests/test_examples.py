@@ -19,10 +19,8 @@ sys.path.append(str(REPO / 'examples'))
 
 
 @pytest.fixture(scope='module')
-def data_dir(tmp_path_factory):
-    folder = tmp_path_factory.mktemp('data')
-    building.build(REPO / 'dummy_data', folder)
-    return folder
+def data_dir(prepared_dummy):
+    return prepared_dummy.data_path.parent.parent
 
 
 @pytest.fixture(scope='module')

@@ -1,8 +1,5 @@
 """Helpers on the whole dataset, and copy-paste."""
 
-import pathlib
-
-import building
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,13 +8,10 @@ from segment_anything_tfds import training
 from segment_anything_tfds.ops import boxes, rle
 from segment_anything_tfds.training.data import datasets
 
-DUMMY = pathlib.Path(__file__).resolve().parent.parent / 'dummy_data'
-
 
 @pytest.fixture(scope='module')
-def examples(tmp_path_factory):
-    built = building.build(DUMMY, tmp_path_factory.mktemp('data'))
-    dataset = built.as_dataset(split='train')
+def examples(prepared_dummy):
+    dataset = prepared_dummy.as_dataset(split='train')
     return [example for example in dataset if len(example['annotations']['area']) > 5][:4]
 
 

@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import small_models
 
 from segment_anything_tfds import training
 from segment_anything_tfds.training.sam import rounds
@@ -24,11 +25,6 @@ class OneAfterAnother(training.PromptableSegmenter):
             y_pred = self.decode(embeddings, x)
             total += self.loss(y, y_pred, sample_weight)
         return total
-
-
-def segmenter():
-    keras.utils.set_random_seed(4)
-    return training.small_sam(SIDE, hidden_size=16, num_layers=1)
 
 
 def batch(mask_size=GRID, outputs=0, count=3):
@@ -54,7 +50,7 @@ def batch(mask_size=GRID, outputs=0, count=3):
 
 def model_of(kind=training.PromptableSegmenter, *, compiled=True, by_xla=False, **options):
     """A model that trains, of the same weights each time."""
-    model = kind(segmenter(), **options)
+    model = kind(small_models.as_new(SIDE), **options)
     model.compile(
         keras.optimizers.SGD(0.003),
         loss=training.SegmentAnythingLoss(),
@@ -64,19 +60,26 @@ def model_of(kind=training.PromptableSegmenter, *, compiled=True, by_xla=False, 
     return model
 
 
-def losses_and_weights(kind, data, steps, **options):
-    """The loss of each training step, and the weights behind the last."""
+def losses_and_state(kind, data, steps, **options):
+    """The loss of each training step; behind the last the weights, and the state of the draws."""
     inputs, truth, valid = data
     model = model_of(kind, **options)
+    variables = (*model.trainable_variables, model.seed_generator.state)
+    before = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
     found = [float(model.train_on_batch(inputs, truth, sample_weight=valid)) for _ in range(steps)]
-    return found, [keras.ops.convert_to_numpy(v) for v in model.trainable_variables]
+    after = [np.array(keras.ops.convert_to_numpy(v)) for v in variables]
+    assert sum((one != other).any() for one, other in zip(before, after, strict=True)) > 50
+    return found, after
 
 
-def check(data, steps=2, **options):
-    """Whether the loop gives the same losses, step by step, and the same weights."""
-    looped, after = losses_and_weights(training.PromptableSegmenter, data, steps, **options)
-    written, expected = losses_and_weights(OneAfterAnother, data, steps, **options)
-    assert len(set(written)) == steps
+def check(data, steps=1, loop_options=None, **options):
+    """Whether the loop gives the same losses, step by step, the same weights, and draws as often.
+
+    So the steps that follow are the same, too.
+    """
+    loop_options = {**options, **(loop_options or {})}
+    looped, after = losses_and_state(training.PromptableSegmenter, data, steps, **loop_options)
+    written, expected = losses_and_state(OneAfterAnother, data, steps, **options)
     np.testing.assert_allclose(looped, written, rtol=2e-5)
     for one, other in zip(after, expected, strict=True):
         np.testing.assert_allclose(one, other, atol=2e-5)
@@ -85,5 +88,5 @@ def check(data, steps=2, **options):
 def check_compiled():
     """Clicks and refinements, on the Keras backend of this process, compiled as it is there."""
     by_xla = keras.backend.backend() == 'jax'
-    check(batch(), corrections=1, refine=True, by_xla=by_xla)
-    check(batch(mask_size=2 * GRID), corrections=1, by_xla=by_xla)
+    check(batch(), 2, corrections=1, refine=True, by_xla=by_xla)
+    check(batch(mask_size=2 * GRID), 2, corrections=1, by_xla=by_xla)

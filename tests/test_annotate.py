@@ -9,6 +9,7 @@ import generator_cases as cases
 import keras
 import numpy as np
 import pytest
+import small_models
 from keras import ops
 from meta_reference import meta  # noqa: F401  (a fixture)
 
@@ -242,7 +243,7 @@ def test_no_masks_in_any_crop(little):
     'part, value', [('iou_prediction_head', 'nan'), ('output_upscaling', 'inf')]
 )
 def test_a_model_that_gives_no_numbers(part, value):
-    broken = training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1))
+    broken = training.PromptableSegmenter(small_models.as_new(64))
     variable = getattr(broken.mask_decoder, part).weights[-1]
     variable.assign(np.full(variable.shape, float(value)))
     with pytest.raises(ValueError, match=r'expected the model to give finite .*; got -?(nan|inf)'):

@@ -7,6 +7,7 @@ import building
 import keras
 import numpy as np
 import pytest
+import small_models
 import tensorflow_datasets as tfds
 from PIL import Image
 from pycocotools import mask as coco_mask
@@ -169,13 +170,8 @@ def test_wrong_coco_results_are_named(tmp_path):
             evaluation.from_coco_results(path)
 
 
-@pytest.fixture(scope='module')
-def prepared(tmp_path_factory):
-    return building.build(DUMMY, tmp_path_factory.mktemp('data'))
-
-
-def test_examples_of_the_dataset_agree_with_themselves(prepared):
-    examples = list(tfds.as_numpy(prepared.as_dataset(split='train')))
+def test_examples_of_the_dataset_agree_with_themselves(prepared_dummy):
+    examples = list(tfds.as_numpy(prepared_dummy.as_dataset(split='train')))
     found = evaluation.compare(
         evaluation.from_examples(examples), evaluation.from_examples(examples[::-1])
     )
@@ -193,10 +189,18 @@ def test_clicks_are_checked():
         evaluation.evaluate_model(None, [], first_click='up')
 
 
-def test_command_judges_a_saved_model(prepared, tmp_path, capsys):
-    model = training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1))
-    model.save(tmp_path / 'sam.keras')
-    arguments = ['evaluate', str(prepared.data_dir), '--model', str(tmp_path / 'sam.keras')]
+@pytest.fixture(scope='module')
+def models(tmp_path_factory) -> pathlib.Path:
+    """A folder with a model as we save it, and one as KerasHub does."""
+    folder = tmp_path_factory.mktemp('models')
+    segmenter = small_models.as_new(64)
+    segmenter.save(folder / 'hub.keras')
+    training.PromptableSegmenter(segmenter).save(folder / 'sam.keras')
+    return folder
+
+
+def test_command_judges_a_saved_model(prepared_dummy, models, capsys):
+    arguments = ['evaluate', str(prepared_dummy.data_dir), '--model', str(models / 'sam.keras')]
     assert (
         cli.main([*arguments, '--limit', '2', '--num_masks', '4', '--clicks', '1,2', '--json']) == 0
     )
@@ -206,19 +210,19 @@ def test_command_judges_a_saved_model(prepared, tmp_path, capsys):
         assert row['count'] == 8
         assert 0 <= row['mean_iou_low'] <= row['mean_iou'] <= row['mean_iou_high'] <= 1
         assert row['mean_iou'] <= row['oracle']
-    again = keras.saving.load_model(tmp_path / 'sam.keras')
-    dataset = tfds.as_numpy(prepared.as_dataset(split='train').take(2))
+    again = keras.saving.load_model(models / 'sam.keras')
+    dataset = tfds.as_numpy(prepared_dummy.as_dataset(split='train').take(2))
     here = evaluation.evaluate_model(again, dataset, clicks=(1, 2), num_masks=4)
     for name, row in found.items():  # logits near zero may fall on either side
         assert row == pytest.approx(here[name], abs=2e-3), name
 
 
-def test_command_compares_annotations(prepared, tmp_path, capsys):
+def test_command_compares_annotations(prepared_dummy, tmp_path, capsys):
     archive = str(DUMMY / 'sa_000000.tar')
     assert cli.main(['evaluate', archive, '--against', archive, '--json']) == 0
     found = json.loads(capsys.readouterr().out)['masks']
     assert found['mean_iou'] == 1.0 and found['num_missing'] == 0
-    example = next(iter(prepared.as_dataset(split='train')))
+    example = next(iter(prepared_dummy.as_dataset(split='train')))
     masks = next(evaluation.from_examples([example]))
     rows = [
         {
@@ -229,17 +233,15 @@ def test_command_compares_annotations(prepared, tmp_path, capsys):
         for identity, counts in zip(masks.ids, masks.counts, strict=True)
     ]
     (tmp_path / 'results.json').write_text(json.dumps(rows))
-    arguments = [str(prepared.data_dir), '--results', str(tmp_path / 'results.json')]
+    arguments = [str(prepared_dummy.data_dir), '--results', str(tmp_path / 'results.json')]
     assert cli.main(['evaluate', *arguments]) == 0
     out = capsys.readouterr()
     assert 'share_above_0.90' in out.out and 'num_missing' in out.err
 
 
-def test_command_loads_a_model_in_a_process_of_its_own(prepared, tmp_path):
+def test_command_loads_a_model_in_a_process_of_its_own(prepared_dummy, models):
     """There, nobody has imported the model's class before."""
-    model = training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1))
-    model.save(tmp_path / 'sam.keras')
-    arguments = [prepared.data_dir, '--model', tmp_path / 'sam.keras', '--num_masks', '2']
+    arguments = [prepared_dummy.data_dir, '--model', models / 'sam.keras', '--num_masks', '2']
     arguments += ['--limit', '1', '--clicks', '1', '--archives', '1', '--json']
     code = (
         'import sys; from segment_anything_tfds.cli import main; sys.exit(main.main(sys.argv[1:]))'
@@ -248,13 +250,12 @@ def test_command_loads_a_model_in_a_process_of_its_own(prepared, tmp_path):
     assert set(json.loads(done.stdout)) == {'box', '1_clicks'}
 
 
-def test_command_judges_the_archives_that_are_named(prepared, tmp_path, capsys):
-    training.small_sam(64, hidden_size=16, num_layers=1).save(tmp_path / 'hub.keras')
-    arguments = ['evaluate', prepared.data_dir, '--model', str(tmp_path / 'hub.keras'), '--json']
-    arguments += ['--clicks', '1', '--batch_size', '5']
+def test_command_judges_the_archives_that_are_named(prepared_dummy, models, capsys):
+    arguments = ['evaluate', prepared_dummy.data_dir, '--model', str(models / 'hub.keras')]
+    arguments += ['--json', '--clicks', '1', '--batch_size', '5']
     assert cli.main([*arguments, '--archives', '1']) == 0
     found = json.loads(capsys.readouterr().out)['box']['count']
-    shard = tfds.as_numpy(prepared.as_dataset(split='train[1shard]'))
+    shard = tfds.as_numpy(prepared_dummy.as_dataset(split='train[1shard]'))
     assert found == sum(len(example['annotations']['area']) for example in shard)
 
 
@@ -294,19 +295,19 @@ def test_command_names_a_file_that_is_no_json(tmp_path, capsys):
     assert f'expected JSON in {tmp_path / "results.json"}; got' in capsys.readouterr().err
 
 
-def test_other_split_is_refused(prepared, capsys):
-    arguments = [prepared.data_dir, '--model', 'sam.keras', '--split', 'test']
+def test_other_split_is_refused(prepared_dummy, capsys):
+    arguments = [prepared_dummy.data_dir, '--model', 'sam.keras', '--split', 'test']
     assert cli.main(['evaluate', *map(str, arguments)]) == 2
     assert '--split: expected one of train; got test' in capsys.readouterr().err
 
 
 @pytest.mark.slow
-def test_command_draws_two_models(prepared, tmp_path, capsys):
+def test_command_draws_two_models(prepared_dummy, tmp_path, capsys):
     pytest.importorskip('matplotlib')
     models = [tmp_path / f'{name}.keras' for name in ('ours', 'other')]
     for path in models:
         training.small_sam(64, hidden_size=16, num_layers=1).save(path)
-    arguments = ['evaluate', str(prepared.data_dir), '--plot', str(tmp_path / 'curve.png')]
+    arguments = ['evaluate', str(prepared_dummy.data_dir), '--plot', str(tmp_path / 'curve.png')]
     for path in models:
         arguments += ['--model', str(path)]
     assert cli.main([*arguments, '--limit', '1', '--num_masks', '3', '--clicks', '1,2']) == 0

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import samples
+import small_models
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
@@ -94,7 +95,7 @@ def test_a_run_goes_on_with_the_order_it_would_have_had(prepared):
 
 def test_fit_has_nothing_to_warn_of(prepared, recipe):
     pytest.importorskip('keras_hub')
-    model = training.PromptableSegmenter(training.small_sam(SIDE, hidden_size=16, num_layers=1))
+    model = training.PromptableSegmenter(small_models.as_new(SIDE))
     model.compile(keras.optimizers.AdamW(1e-3), loss=recipe.loss, run_eagerly=True)
     options = {**prepared, 'recipe': recipe, 'hold_out': '2-3', 'batch_size': 8}
     train, validation = (

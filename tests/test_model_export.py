@@ -15,7 +15,7 @@ SIZES = np.array([[50, SIDE], [SIDE, 31]], np.int32)
 
 @pytest.fixture(scope='module')
 def model():
-    return training.PromptableSegmenter(training.small_sam(SIDE, hidden_size=32, num_layers=2))
+    return training.PromptableSegmenter(training.small_sam(SIDE, hidden_size=16, num_layers=1))
 
 
 def _prompts(count, points):

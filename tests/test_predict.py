@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import small_models
 from PIL import Image, ImageFile
 from pycocotools import mask as coco_mask
 
@@ -23,9 +24,7 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp('predict')
     pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(made / 'photo.png')
-    training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1)).save(
-        made / 'sam.keras'
-    )
+    training.PromptableSegmenter(small_models.as_new(64)).save(made / 'sam.keras')
     return made
 
 

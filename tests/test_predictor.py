@@ -6,6 +6,7 @@ import numpy as np
 import parity_cases as cases
 import pytest
 import samples
+import small_models
 from meta_reference import meta  # noqa: F401  (a fixture)
 from pycocotools import mask as coco_mask
 
@@ -168,7 +169,7 @@ def test_what_does_not_fit_is_refused(predictor, given, says):
     [('iou_prediction_head', 'nan', 'scores'), ('output_upscaling', 'inf', 'logits')],
 )
 def test_a_model_that_gives_no_numbers(part, value, what):
-    broken = training.PromptableSegmenter(training.small_sam(64, hidden_size=16, num_layers=1))
+    broken = training.PromptableSegmenter(small_models.as_new(64))
     variable = getattr(broken.mask_decoder, part).weights[-1]
     variable.assign(np.full(variable.shape, float(value)))
     predictor = training.Predictor(broken)

@@ -1,29 +1,19 @@
-"""`sa1b demo`, as a person runs it."""
+"""`sa1b demo`, with the arguments that a person gives."""
 
 import importlib.util
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
-from building import REPO
 from PIL import Image
 
-from segment_anything_tfds.cli import demo
+from segment_anything_tfds.cli import demo, main
 
 
-def test_demo(tmp_path):
-    done = subprocess.run(
-        [sys.executable, '-m', 'segment_anything_tfds', 'demo', '--out', 'demo.png', '--json'],
-        cwd=tmp_path,
-        env=dict(os.environ, PYTHONPATH=str(REPO)),
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    rows = json.loads(done.stdout[done.stdout.index('[') :])
+def test_demo(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main.main(['demo', '--out', 'demo.png', '--json']) == 0
+    printed = capsys.readouterr()
+    rows = json.loads(printed.out[printed.out.index('[') :])
     assert len(rows) == 15
     by_name = {row['image']: row for row in rows}
     assert by_name['sa_2118.jpg']['masks'] == 0
@@ -33,7 +23,7 @@ def test_demo(tmp_path):
     if importlib.util.find_spec('keras_hub'):
         sheet = np.asarray(Image.open(tmp_path / 'demo_model.png'))
         assert sheet.shape[1] > 3 * 480 and sheet.std() > 20
-        assert 'What the small SAM makes of a click' in done.stderr
+        assert 'What the small SAM makes of a click' in printed.err
 
 
 def test_without_kerashub_the_demo_says_what_is_missing(monkeypatch, tmp_path, capsys):

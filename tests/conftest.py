@@ -50,3 +50,15 @@ def pytest_runtest_setup():
     """Gives models that are not trained the same weights whatever ran before, and in every run."""
     if 'keras' in sys.modules:
         sys.modules['keras'].utils.set_random_seed(7)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Gives each worker tests that are neighbours and share fixtures; idle ones take from others.
+
+    The default deals out ever smaller pieces of modules, whose fixtures each worker then makes.
+    """
+    from xdist import scheduler
+
+    steals = config.getvalue('dist') == 'load'
+    return scheduler.WorkStealingScheduling(config, log) if steals else None

@@ -9,6 +9,8 @@ and boxes, and judges it on scenes that it has not seen. What makes so few steps
     first weights        patches by their principal components; attention by position
     loss                 nearly all dice, which small masks count in as large ones do
     true masks           finer than the logits, which are enlarged for the loss
+    larger images        at the end alone, with positions interpolated: most steps are cheap ones
+    XLA                  which takes two thirds of the processor's time a step
 """
 
 from __future__ import annotations
@@ -33,14 +35,17 @@ class Stage(NamedTuple):
     """Numbers of a stage of training; learning rates fall from the first to the last."""
 
     steps: int
+    image_size: int
     mask_size: int
+    num_masks: int
     corrections: int
     learning_rates: tuple[float, float]
 
 
 STAGES = (
-    Stage(4000, 512, 0, (4.4e-3, 2e-4)),
-    Stage(300, 256, 1, (4e-4, 2e-5)),
+    Stage(4000, 512, 512, 24, 0, (4.4e-3, 2e-4)),
+    Stage(300, 512, 256, 24, 1, (4e-4, 2e-5)),
+    Stage(240, 768, 384, 12, 1, (1.2e-3, 3e-5)),
 )
 
 
@@ -55,11 +60,14 @@ def main(argv: list[str] | None = None) -> dict:
     from segment_anything_tfds import training
     from segment_anything_tfds.training.tiny import tiny_sam
 
-    backbone = tiny_sam.backbone()
-    tiny_sam.fill(backbone, first_weights(tiny_sam.tensors_of(backbone), scenes, args.seed))
+    backbone = tiny_sam.backbone(STAGES[0].image_size)
+    tensors = first_weights(tiny_sam.tensors_of(backbone), scenes, args.seed)
     for index, stage in enumerate(STAGES):
+        backbone = tiny_sam.backbone(stage.image_size)
+        tiny_sam.fill(backbone, at_size(tensors, stage.image_size))
         steps = max(1, round(stage.steps * args.length))
         train(backbone, stage._replace(steps=steps), scenes, args.seed + index, args.out)
+        tensors = tiny_sam.tensors_of(backbone)
         log(f'trained: {stage}', started)
     report = judged(training.PromptableSegmenter(backbone), held_out)
     log(json.dumps(report, indent=2), started)
@@ -156,8 +164,33 @@ def positions(rows: int, columns: int, rng: np.random.Generator) -> np.ndarray:
     return found
 
 
+def at_size(tensors: dict[str, np.ndarray], image_size: int) -> dict[str, np.ndarray]:
+    """The tensors for square images of another side, positions interpolated.
+
+    Absolute positions become equal in blocks of 2 x 2 patches, of which a compressed file holds one
+    each. Positions in windows stay: windows are as many patches wide as before.
+    """
+    import tensorflow as tf
+
+    name = 'image_encoder.pos_embed'
+    old, grid = tensors[name].shape[1], image_size // 16
+    if grid == old:
+        return tensors
+    blocks = tf.image.resize(tensors[name], (grid, grid), 'bicubic').numpy()
+    blocks = blocks.reshape(1, grid // 2, 2, grid // 2, 2, -1).mean((2, 4))
+    found = {**tensors, name: blocks.repeat(2, 1).repeat(2, 2)}
+    for name, value in tensors.items():
+        if 'rel_pos' in name and len(value) == 2 * old - 1:
+            size = (2 * grid - 1, value.shape[1])
+            found[name] = tf.image.resize(value[..., None], size).numpy()[..., 0]
+    return found
+
+
 def train(backbone, stage: Stage, scenes: list, seed: int, out: str) -> None:
-    """Trains a `SAMBackbone` for a stage, and writes its weights now and then."""
+    """Trains a `SAMBackbone` for a stage, and writes its weights now and then.
+
+    Absolute positions that were interpolated stay as they are.
+    """
     import keras
     import small_mask_loss
 
@@ -165,13 +198,16 @@ def train(backbone, stage: Stage, scenes: list, seed: int, out: str) -> None:
     from segment_anything_tfds.training.tiny import tiny_sam
 
     keras.utils.set_random_seed(seed)
+    for layer in backbone.image_encoder.layers:
+        if hasattr(layer, 'pos_embed'):
+            layer.trainable = stage.image_size == STAGES[0].image_size
     recipe = recipe_of(stage)
     model = training.PromptableSegmenter(backbone, **recipe.model_options, seed=seed)
     model.compile(
         optimizer_of(stage),
         small_mask_loss.DiceOfLargerLogits(),
         metrics=[training.MeanMaskIoU()],
-        jit_compile=False,
+        jit_compile=True,
     )
     epochs = -(-stage.steps // LOGGED)
     batches = recipe.batches(painted_scenes.dataset_of(scenes, seed), 1, seed=seed)
@@ -225,9 +261,9 @@ def recipe_of(stage: Stage):
     from segment_anything_tfds import training
 
     return training.Recipe(
-        image_size=512,
+        image_size=stage.image_size,
         mask_size=stage.mask_size,
-        num_masks=24,
+        num_masks=stage.num_masks,
         min_area=20,
         scale_range=(0.95, 1.05),
         flip_probability=0.5,
@@ -235,7 +271,7 @@ def recipe_of(stage: Stage):
         box_probability=0.45,
         stored_point_probability=0.3,
         box_jitter=0.02,
-        box_jitter_pixels=4.0,
+        box_jitter_pixels=stage.image_size / 128,
         corrections=stage.corrections,
     )
 

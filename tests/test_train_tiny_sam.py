@@ -11,6 +11,8 @@ from PIL import Image
 from pycocotools import mask as coco
 from scipy import ndimage
 
+from segment_anything_tfds.training.tiny import tiny_sam
+
 pytest.importorskip('keras_hub')
 sys.path.append(str(REPO / 'examples'))
 painted_scenes = importlib.import_module('painted_scenes')
@@ -58,6 +60,31 @@ def test_queries_and_keys_that_pick_equal_frequencies_are_nearest_at_equal_place
     assert (picked.sum(1) == 1).all()
     scores = (encoded @ picked.T) @ (encoded @ picked.T).T
     assert (scores.argmax(1) == np.arange(256)).all()
+
+
+def test_tensors_at_another_size_fit_the_model_and_keep_their_slopes():
+    """A ramp over 32 patches is a ramp over 48; ends, where nothing lies beyond, are left out."""
+    rng = np.random.default_rng(0)
+    ramp = np.arange(32) + 0.5
+    name = 'image_encoder.pos_embed'
+    small = tiny_sam.tensors_of(tiny_sam.backbone(512))
+    given = {key: rng.normal(size=value.shape) for key, value in small.items()}
+    given[name] = np.tile((ramp[:, None] + 100 * ramp)[None, ..., None], (1, 1, 1, 160))
+    relative = 'image_encoder.blocks.2.attn.rel_pos_w'
+    given[relative] = np.tile(np.arange(-31.0, 32)[:, None], (1, 32))
+    found = script.at_size(given, 768)
+    assert {key: x.shape for key, x in found.items()} == {
+        key: x.shape for key, x in tiny_sam.tensors_of(tiny_sam.backbone(768)).items()
+    }
+    middles = (np.arange(0, 48, 2) + 1).repeat(2) * 32 / 48  # of blocks of two patches
+    expected = (middles[:, None] + 100 * middles)[None, ..., None]
+    within = np.s_[:, 4:-4, 4:-4]
+    np.testing.assert_allclose(found[name][within], np.tile(expected, 160)[within], rtol=1e-3)
+    steps = (np.arange(95) - 47) * 63 / 95
+    np.testing.assert_allclose(found[relative][2:-2, 0], steps[2:-2], atol=1e-5)
+    same = given.keys() - {name} - {key for key in given if len(found[key]) == 95}
+    assert len(same) == len(given) - 5 and all(found[key] is given[key] for key in same)
+    assert script.at_size(given, 512) is given
 
 
 def _expected_loss(truth, masks, iou_pred, allowed):

@@ -500,7 +500,11 @@ _TFDS_COMMAND = 'from tensorflow_datasets.scripts.cli import main; main.launch_c
 
 @pytest.mark.parametrize(
     ('name', 'config', 'archives'),
-    [('segment_anything', None, 3), ('segment_anything/0-1/on_error=skip', '0-1', 2)],
+    [
+        # By default only by `test_the_command_line_of_tfds`, with worker processes.
+        pytest.param('segment_anything', None, 3, marks=pytest.mark.slow),
+        ('segment_anything/0-1/on_error=skip', '0-1', 2),
+    ],
 )
 def test_tfds_build(manual_dir, tmp_path, name, config, archives):
     run_python(

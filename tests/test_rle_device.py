@@ -296,6 +296,7 @@ else:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec('jax'), reason='JAX is not installed')
 def test_layer_on_the_jax_backend(tmp_path):
     runs, sizes, drawn = batch()

@@ -25,6 +25,11 @@ HERE = pathlib.Path(__file__).resolve().parent
 PLACE = HERE.parent / 'build' / 'reference'  # where .ci/reference puts the packages
 VARIABLE = 'SEGMENT_ANYTHING_REFERENCE'
 
+_LOOK = """
+import importlib.util, sys
+sys.exit(not all(map(importlib.util.find_spec, ('torch', 'torchvision'))))
+"""
+
 _RUN = """
 import sys
 import numpy as np, torch
@@ -83,7 +88,7 @@ def find() -> tuple[pathlib.Path, str] | None:
     python = '/usr/bin/python3'
     if not (packages / 'segment_anything').is_dir() or sys.platform != 'linux':
         return None
-    tried = subprocess.run([python, '-c', 'import torch, torchvision'], capture_output=True)
+    tried = subprocess.run([python, '-c', _LOOK], capture_output=True)  # an import takes seconds
     return None if tried.returncode else (packages, python)
 
 

@@ -91,11 +91,6 @@ def pack(sam):
     return {f'{PREFIX}{name}': value.numpy() for name, value in sam.state_dict().items()}
 
 
-def unpack(data):
-    """The state dict among the arrays of `data`."""
-    return {name[len(PREFIX) :]: data[name] for name in data if name.startswith(PREFIX)}
-
-
 def predictor(sam, image):
     """A SamPredictor that has seen an image, uint8 [H, W, 3]."""
     made = SamPredictor(sam)

@@ -16,7 +16,8 @@ pytest.importorskip('keras_hub')
 # A loop as people write it: everything at full size, one mask after another. Distances by SciPy.
 LOOP = """
 from scipy import ndimage
-sam = side.sam_of(side.unpack(data))
+sam = side.random_sam(64, seed=3, global_attn_indexes=(0, 1), mlp_dim=128)
+out.update(side.pack(sam))
 
 def deepest(region):
     distance = ndimage.distance_transform_edt(np.pad(region, 1))[1:-1, 1:-1]
@@ -78,18 +79,14 @@ def _example(image, masks):
 
 @pytest.mark.parametrize('each', [5, pytest.param(51, marks=pytest.mark.slow)])
 def test_equals_a_plain_loop_around_sam_predictor(meta, each):  # noqa: F811
-    state = meta.run(
-        'sam = side.random_sam(64, seed=3, global_attn_indexes=(0, 1), mlp_dim=128)\n'
-        'out.update(side.pack(sam))'
-    )
     scenes = [
         _scene(seed, *size, each)
         for seed, size in enumerate([(90, 130), (130, 90), (70, 70), (64, 200)])
     ]
     arrays = {f'image{n}': image for n, (image, _) in enumerate(scenes)}
     arrays |= {f'masks{n}': masks for n, (_, masks) in enumerate(scenes)}
-    expected = meta.run(LOOP, images=np.array(len(scenes)), **state, **arrays)['found']
-    model = _load(state)
+    theirs = meta.run(LOOP, images=np.array(len(scenes)), **arrays)
+    expected, model = theirs['found'], _load(theirs)
     found = evaluation.evaluate_model(
         model, [_example(*scene) for scene in scenes], clicks=(1, 2, 5)
     )
@@ -100,14 +97,14 @@ def test_equals_a_plain_loop_around_sam_predictor(meta, each):  # noqa: F811
         assert abs(found[name][key] - expected[:, column].mean()) < 1e-3, (name, key)
 
 
-def _load(state):
+def _load(theirs):
     """A model with the tensors of a state dict."""
     from segment_anything_tfds.training.sam import meta_names
 
     segmenter = training.small_sam(64, hidden_size=32, num_layers=2)
     model = training.PromptableSegmenter(segmenter)
     for tensor in meta_names.tensors(model.backbone):
-        tensor.write(state[f'sam/{tensor.name}'])
+        tensor.write(theirs[f'sam/{tensor.name}'])
     return model
 
 

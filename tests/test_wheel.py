@@ -63,8 +63,8 @@ def source_archive(tmp_path_factory) -> pathlib.Path:
 @pytest.fixture(scope='module')
 def wheel(source_archive, tmp_path_factory) -> pathlib.Path:
     out = tmp_path_factory.mktemp('wheel')
-    command = (sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '-w', out, source_archive)
-    _run(*command, cwd=out)
+    options = ('-q', '--no-deps', '--no-build-isolation', '-w', out)
+    _run(sys.executable, '-m', 'pip', 'wheel', *options, source_archive, cwd=out)
     (found,) = out.glob('*.whl')
     return found
 

@@ -11,6 +11,9 @@ and boxes, and judges it on scenes that it has not seen. What makes so few steps
     true masks           finer than the logits, which are enlarged for the loss
     larger images        at the end alone, with positions interpolated: most steps are cheap ones
     XLA                  which takes two thirds of the processor's time a step
+
+The weights that ship are of these stages, run in two parts: the third, added later, began with the
+float16 file that the first two had left, which had run without XLA.
 """
 
 from __future__ import annotations

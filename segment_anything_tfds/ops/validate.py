@@ -89,6 +89,7 @@ def _fail(message: tf.Tensor) -> tf.Tensor:
 
 def first_true(flags: tf.Tensor) -> tf.Tensor:
     """Returns int64 scalar, the index of the first true of bool [N]; 0 where there is none."""
+    # A zero behind the flags, so that there is a value to look at; of equal ones, argmax is first.
     return tf.argmax(tf.pad(tf.cast(flags, tf.int32), [[0, 1]]))
 
 
@@ -224,14 +225,14 @@ def one_size(
     size = integers(where, 'size', size)
     static_shape(where, 'size', size, [(2,), (None, 2)], '[2] or [N, 2]')
     rows = tf.reshape(size, [-1, 2])
-    first = tf.concat([rows, tf.zeros([1, 2], tf.int64)], 0)[0]
+    first = tf.concat([rows, tf.zeros([1, 2], tf.int64)], 0)[0]  # [0, 0] where there are no rows
     return first[0], first[1], _size_checks(size, rows, tf.shape(rows)[0], num_masks)
 
 
 def _size_checks(size, rows, num_rows, num_masks):
     single = tf.equal(tf.rank(size), 1)
     fits = (rows >= 1) & (rows <= MAX_PIXELS)
-    clipped = tf.clip_by_value(rows, 0, MAX_PIXELS)
+    clipped = tf.clip_by_value(rows, 0, MAX_PIXELS)  # so the product, below 2⁶², does not wrap
     right = tf.reduce_all(fits, 1) & (clipped[:, 0] * clipped[:, 1] <= MAX_PIXELS)
     same = tf.reduce_all(tf.equal(rows, rows[:1]), 1)
 

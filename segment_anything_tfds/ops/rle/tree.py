@@ -100,7 +100,12 @@ def _parents(
 ) -> tf.Tensor:
     """Returns int32 [N]: of the masks that hold each one, the smallest and then the first, or -1.
 
-    Area and index make one number, area × (N + 1) + index, so that one minimum finds it.
+    Area and index make one number, area × (N + 1) + index, so that one minimum finds it. The first
+    of three masks, of areas 4, 2 and 2, holds both others:
+
+        keys     16  9 10      4 × 4 + 0, 2 × 4 + 1, 2 × 4 + 2
+        mask 0    -  -  - |n   nothing is less than n, "none": the last place, so no parent
+        mask 1   16  -  - |n   the least is at place 0, the parent
     """
     wide = tf.cast(areas, tf.float64)
     share = tf.math.divide_no_nan(tf.cast(common, tf.float64), wide[:, tf.newaxis])
@@ -115,7 +120,13 @@ def _parents(
 
 
 def _climb(parents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns int32 [N] depth and root of each mask; every step up leads to a larger mask."""
+    """Returns int32 [N] depth and root of each mask; every step up leads to a larger mask.
+
+    All climb at once, those at a root stay. With parents -1 0 1 0:
+
+        reached  0 1 2 3    then 0 0 1 0    then 0 0 0 0, the roots
+        depth    0 0 0 0         0 1 1 1         0 1 2 1
+    """
 
     def step(depth, reached):
         above = tf.gather(parents, reached)

@@ -5,7 +5,7 @@ a tensor, the state of a `scan`, and each step is a function of it: position in,
 position out. A reader with threads and open files is kept between two steps only to be quick:
 the step finds it by a token, or opens one anew at the position, after a restart as well.
 
-    scan state    position 0, token 0    ->    position 8, token (7, 1)    ->   ...
+    scan state    position 0, token 0    ->    position 4, token (7, 1)    ->   ...
                          | opens reader 7             | finds reader 7 at step 1
 
 A token is a NumPy array whose memory the tensor shares (DLPack). When TensorFlow drops the last

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from collections.abc import Iterable, Sequence
 
 import tensorflow_datasets.public_api as tfds
@@ -52,10 +53,12 @@ class Plan:
 
     def open_mixer(self, position: Position) -> mixing.Mixer:
         """Reads several parts at once, from a position on."""
-        return mixing.Mixer(position, self._open_part)
+        turn = threading.Lock()
 
-    def _open_part(self, number: int, cursor: Cursor):
-        return part_reader.open_part(self.parts[number], cursor, self.policy, self.keeper)
+        def open_part(number: int, cursor: Cursor):
+            return part_reader.open_part(self.parts[number], cursor, self.policy, turn, self.keeper)
+
+        return mixing.Mixer(position, open_part)
 
 
 def make(

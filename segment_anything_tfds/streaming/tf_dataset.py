@@ -15,7 +15,7 @@ import tensorflow as tf
 from segment_anything_tfds.streaming import lifetimes
 from segment_anything_tfds.streaming.parts.cursors import Position
 
-RECORDS = 8  # examples that a step of Python hands over at once, of 1 MB each; they are held twice
+RECORDS = 4  # examples that a step of Python hands over at once, of 1 MB each; they are held twice
 _FOREVER = 1 << 62
 
 

@@ -200,7 +200,8 @@ class ArchiveReader:
     def _tar(self) -> Members:
         digest = chunks.Digest() if self._want_digest else None
         self._raw = chunks.Counted(self._open(), digest, self._piece)
-        self._background = chunks.Background(self._raw.contents())
+        depth = 2 if self._piece is None else 1  # small pieces are for those who have little room
+        self._background = chunks.Background(self._raw.contents(), depth)
         self._stream = tar_stream.TarStream(tar_stream.Cursor(self._counted()))
         try:
             halves.check_start(self._stream.cursor.peek(tar_stream.BLOCK))

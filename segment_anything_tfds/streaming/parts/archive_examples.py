@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Generator, Iterator
 
@@ -23,8 +24,8 @@ Items = Generator[tuple[bytes, Cursor]]
 class ArchiveExamples:
     """The examples of an archive, and what became of its pairs."""
 
-    def __init__(self, part: Part, cursor: Cursor, policy: Policy):
-        self._part, self._cursor, self._policy = part, cursor, policy
+    def __init__(self, part: Part, cursor: Cursor, policy: Policy, turn: threading.Lock):
+        self._part, self._cursor, self._policy, self._turn = part, cursor, policy, turn
         self._found: Counter[str] = Counter()
         self._raw = raw_bytes.Opener(policy.links_path, policy.link_wait)
         self._waiting: list[int] = []  # numbers of the pairs since the last example
@@ -68,6 +69,7 @@ class ArchiveExamples:
             on_fault=self._on_fault,
             decode_images=self._policy.decode_images,
             seen=seen,
+            turn=self._turn,
         )
         for _, example in checked:
             yield example

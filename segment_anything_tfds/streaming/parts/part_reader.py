@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 
 from segment_anything_tfds.streaming.parts import archive_examples, keeping, shard_files
 from segment_anything_tfds.streaming.parts.ahead import Ahead, Put
 from segment_anything_tfds.streaming.parts.cursors import Cursor
 from segment_anything_tfds.streaming.parts.parts import Part, Policy
 
-AHEAD_BYTES = 2 << 20  # of examples of an archive that wait to be taken
+AHEAD_BYTES = 1 << 20  # of examples of an archive that wait to be taken
 
 
 def open_part(
-    part: Part, cursor: Cursor, policy: Policy, keeper: keeping.Keeper | None = None
+    part: Part,
+    cursor: Cursor,
+    policy: Policy,
+    turn: threading.Lock,
+    keeper: keeping.Keeper | None = None,
 ) -> Ahead:
     """Reads a part in a thread of its own; see `Ahead`.
 
@@ -21,6 +26,7 @@ def open_part(
       part: what to read.
       cursor: where to begin.
       policy: how to read archives.
+      turn: held by each of the archives that are read at once while it checks a pair.
       keeper: keeps the shards of archives that are read; `None` for no keeping.
 
     Returns:
@@ -32,7 +38,7 @@ def open_part(
     if keeper is not None:
         kept = keeper.reader(part, cursor)
         return Ahead(kept.produce, on_close=kept.stop, **_LIMITS)
-    reader = archive_examples.ArchiveExamples(part, cursor, policy)
+    reader = archive_examples.ArchiveExamples(part, cursor, policy, turn)
     return Ahead(lambda put: _give(reader.items(), put), on_close=reader.stop, **_LIMITS)
 
 

@@ -14,7 +14,7 @@ from segment_anything_tfds.source.access import positioned
 from segment_anything_tfds.source.archive import paths
 from segment_anything_tfds.source.archive.locations import Source
 
-PIECE = 512 << 10  # bytes that are read at a time
+PIECE = 1 << 20  # bytes that are read at a time
 
 
 class Opener:

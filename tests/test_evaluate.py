@@ -264,7 +264,9 @@ def test_command_pairs_what_was_exported(tmp_path, capsys):
     assert cli.main(['export', str(DUMMY), '--format', 'coco', '--out', out]) == 0
     arguments = [str(DUMMY), '--results', f'{out}/instances.json', '--json']
     assert cli.main(['evaluate', *arguments]) == 0
-    assert json.loads(capsys.readouterr().out)['masks']['mean_iou'] == 1.0
+    found = json.loads(capsys.readouterr().out)['masks']
+    assert found['mean_iou'] == 1.0 and found['images'] == 15
+    assert found['num_missing'] == 0  # though an image without masks has no row in the file
 
 
 def test_filter_is_for_the_truth(capsys):

@@ -39,7 +39,8 @@ def compare(truth: Iterable[Masks], other: Iterable[Masks]) -> dict[str, Any]:
     Masks are paired by `ids` where any of the two sets' ids meet, else (a COCO data set numbers its
     own) each true mask with the other's nearest mask; `paired_by` says which. A true mask without a
     partner counts with IoU 0 in the means and shares, and not in those of pairs; images that
-    `other` lacks are counted and listed.
+    `other` lacks are counted and listed, but for those without a mask, as no file of results has
+    anything of them.
 
     Args:
       truth: masks by image, held in memory until their partner comes.
@@ -54,8 +55,9 @@ def compare(truth: Iterable[Masks], other: Iterable[Masks]) -> dict[str, Any]:
     Raises:
       ValueError: two sizes for one image, or a malformed RLE; the image is named.
     """
-    waiting = {masks.image_id: masks for masks in truth}
-    images, found = len(waiting), _Found()
+    by_image = {masks.image_id: masks for masks in truth}
+    waiting = {image_id: masks for image_id, masks in by_image.items() if masks.counts}
+    found = _Found()
     for partner in other if waiting else ():
         if masks := waiting.pop(partner.image_id, None):
             found.add(masks, partner)
@@ -65,7 +67,7 @@ def compare(truth: Iterable[Masks], other: Iterable[Masks]) -> dict[str, Any]:
         found.add(masks, Masks(masks.image_id, masks.size, [], []))
     return {
         **found.summary(),
-        'images': images,
+        'images': len(by_image),
         'num_missing': len(waiting),
         'missing_images': [*waiting][:20],
     }

@@ -588,6 +588,51 @@ def test_licence_with_standard_input_closed(tmp_path, capsys, monkeypatch):
     assert code == 2 and 'got no terminal to ask' in printed.err
 
 
+_QUIETLY = """
+import importlib.abc, json, sys
+from segment_anything_tfds.cli import main, quiet
+
+class Loud(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        assert name != 'tensorflow', 'its chatter would be shown'
+
+class Quiet(BaseException):
+    pass
+
+def import_quietly():
+    raise Quiet
+
+sys.meta_path.insert(0, Loud())
+quiet.import_tensorflow = import_quietly
+for args in json.loads(sys.argv[1]):
+    try:
+        sys.exit(f'{args} returned {main.main(args)}')
+    except Quiet:
+        pass
+"""
+
+
+def test_commands_import_tensorflow_quietly(tmp_path):
+    """Those that need it, before anything else of theirs imports it."""
+    samples.write_archives(tmp_path, 1)
+    building.build(tmp_path, tmp_path / 'prepared')
+    (tmp_path / 'picture.jpg').write_bytes(samples.jpeg(1))
+    picture, archive, prepared, out = (
+        str(tmp_path / name) for name in ('picture.jpg', 'sa_000000.tar', 'prepared', 'out')
+    )
+    commands = [
+        ['demo'],
+        ['predict', picture, '--point', '3,3'],
+        ['annotate', picture, '--model', 'tiny', '--out', out],
+        ['preview', prepared, '--png', f'{out}.png'],
+        ['stats', prepared],
+        ['export', prepared, '--format', 'coco', '--out', out],
+        ['evaluate', prepared, '--model', 'tiny'],
+        ['evaluate', archive, '--against', archive],
+    ]
+    building.run_python(_QUIETLY, json.dumps(commands))
+
+
 def test_chatter_of_tensorflow_is_hidden_and_errors_are_not():
     code = """
 import os

@@ -8,7 +8,7 @@ import os
 import re
 
 from segment_anything_tfds.actions import places
-from segment_anything_tfds.cli import terminal
+from segment_anything_tfds.cli import quiet, terminal
 
 HELP = """\
 find the masks of your pictures with a SAM, and write both as SA-1B archives
@@ -141,6 +141,7 @@ def run(args: argparse.Namespace) -> int:
     """Annotates; returns the exit code."""
     settings = _settings(args)
     places.check_folder('out', args.out)
+    quiet.import_tensorflow()
     from segment_anything_tfds.annotate import write_archives
 
     try:

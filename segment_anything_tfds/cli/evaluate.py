@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from segment_anything_tfds.cli import reading, terminal
+from segment_anything_tfds.cli import quiet, reading, terminal
 
 HELP = """\
 judge models, predicted masks, or another set of annotations
@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.model:
         judging.parse_clicks(args.clicks)
-    reading.find_quietly(args)
+    reading.find(args)
+    quiet.import_tensorflow()
     skipped = reading.Skipped(args.on_error)
     found = judging.evaluate(
         args.paths,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 
-from segment_anything_tfds.cli import terminal
+from segment_anything_tfds.cli import reading, terminal
 
 HELP = """\
 count: where masks lie, how large and concave they are, how they are nested, their scores
@@ -71,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
     """Counts; returns the exit code."""
     from segment_anything_tfds.actions import count_stats
 
+    if args.paths:
+        reading.find_quietly(args)
     statistics = count_stats.stats(
         args.paths,
         archives=args.archives,

@@ -137,20 +137,13 @@ def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest='command', metavar='COMMAND', required=True)
     wanted = [argv[0]] if argv and argv[0] in COMMANDS else COMMANDS
     for name in wanted:
-        module = _load(name)
-        if module is not None:
-            _add_command(commands, name, module)
+        _add_command(commands, name, _load(name))
     return parser
 
 
-def _load(name: str) -> types.ModuleType | None:
-    path = f'{__package__}.{"import_" if name == "import" else name}'  # a keyword of Python
-    try:
-        return importlib.import_module(path)
-    except ModuleNotFoundError as error:
-        if error.name != path:
-            raise
-        return None
+def _load(name: str) -> types.ModuleType:
+    module = 'import_' if name == 'import' else name  # a keyword of Python
+    return importlib.import_module(f'{__package__}.{module}')
 
 
 def _add_command(commands, name: str, module: types.ModuleType) -> None:

@@ -149,7 +149,7 @@ setuptools.setup(
         'pillow>=10.1',
         'psutil>=5.9.5',
         'pyarrow>=15',
-        'pycocotools>=2.0.7',
+        'pycocotools>=2.0.7',  # the loop in TFDS's catalog decodes masks with it
         'requests>=2.31',
         'scipy>=1.11.4',  # distances to a mask's edge, in training.evaluate
         'tensorflow>=2.20',

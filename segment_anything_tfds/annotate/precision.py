@@ -8,7 +8,7 @@ PRECISIONS = ('auto', 'float32', 'mixed_bfloat16', 'mixed_float16')
 
 
 def check(precision: str) -> None:
-    """Raises ValueError for a name that there is not."""
+    """Raises ValueError for an unknown name."""
     if precision not in PRECISIONS:
         raise ValueError(
             f'`annotate.with_precision`: expected `precision` to be one of {PRECISIONS}; got '

@@ -29,7 +29,7 @@ class Found(NamedTuple):
 
 
 def check_style(style: str) -> None:
-    """Raises ValueError for a style that there is not."""
+    """Raises ValueError for an unknown style."""
     if style not in STYLES:
         raise ValueError(
             f'Predictor.predict_records: expected `style` one of {STYLES}; got {style!r}. '

@@ -10,7 +10,7 @@ _TWICE = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
 
 
 def check(backbone, prompt_layout: str, multimask: str) -> None:
-    """Raises ValueError for an option that there is not, or a prompt encoder that rounds."""
+    """Raises ValueError for an unknown option, or a prompt encoder that is not of float32."""
     for name, value, choices in (
         ('prompt_layout', prompt_layout, tokens.LAYOUTS),
         ('multimask', multimask, tokens.MULTIMASK),

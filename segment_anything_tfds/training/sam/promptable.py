@@ -280,7 +280,7 @@ class PromptableSegmenter(keras.Model):
     def from_config(cls, config):
         segmenter = keras.saving.deserialize_keras_object(config['segmenter'])
         for part in config.get('frozen', ()):
-            getattr(segmenter, part).trainable = True  # else it seems frozen, and most is not
+            getattr(segmenter, part).trainable = True  # only a change reaches all its layers
             getattr(segmenter, part).trainable = False
         config = {key: value for key, value in config.items() if key != 'frozen'}
         return cls(**{**config, 'segmenter': segmenter})

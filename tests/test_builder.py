@@ -15,6 +15,7 @@ from PIL import Image
 
 from segment_anything_tfds.prepare import build as build_lib
 from segment_anything_tfds.source import checksums, faults
+from segment_anything_tfds.source.archive import extract, pair_stream
 
 FEW_PAIRS = 'expected 11,186 pairs, as all known archives of SA-1B have; got 4'
 
@@ -189,6 +190,43 @@ def test_folders_and_files_in_one_build(tmp_path):
         (manual / 'sa_000001' / name).write_bytes(data)
     mixed = build(manual, tmp_path / 'data')
     assert mixed.info.splits['train'].shard_lengths == [4, 4]
+
+
+def test_half_of_a_folder_beside_its_archive_counts_for_nothing(tmp_path):
+    manual = tmp_path / 'manual'
+    samples.write_archives(manual, archives=1)
+    (manual / 'sa_000000').mkdir()
+    for name, data in samples.members(1, 1).items():
+        (manual / 'sa_000000' / name).write_bytes(data)
+    built = build(manual, tmp_path / 'data')
+    assert built.info.splits['train'].shard_lengths == [4]
+    assert built.info.metadata['doubtful'] == {'sa_000000': FEW_PAIRS}
+
+
+@pytest.mark.parametrize('noted', [None, 4, 5])
+def test_folders_that_may_not_be_whole_are_named(noted, tmp_path, caplog):
+    manual = tmp_path / 'manual'
+    samples.write_archives(tmp_path, archives=1)
+    if noted:
+        source = pair_stream.Source(7, 'file', str(tmp_path / 'sa_000000.tar'))
+        assert extract.extract(source, manual, apart=True, on_fault=print) == 4
+        note = manual / '.sa1b' / 'sa_000007.extracted.json'
+        note.write_text(note.read_text().replace('4', str(noted)))
+    else:
+        (manual / 'sa_000007').mkdir(parents=True)
+        for name, data in samples.members(1, 4).items():
+            (manual / 'sa_000007' / name).write_bytes(data)
+    built = build(manual, tmp_path / 'data')
+    doubt = {
+        None: '; was read from a folder that `sa1b` did not extract, so nothing says it is whole',
+        4: '',
+        5: '; was extracted with 5 pairs, of which 4 are left',
+    }[noted]
+    assert built.info.metadata['doubtful'] == {'sa_000007': FEW_PAIRS + doubt}
+    closing = 'archives 7 do not have the 11,186 pairs of all known ones'
+    if doubt:
+        closing += ', and archives 7 were read from folders that nothing says are whole'
+    assert f'Built; but {closing} (`builder.info.metadata' in caplog.text
 
 
 @pytest.mark.parametrize('limit', [1, 4, 6])

@@ -298,6 +298,17 @@ def test_command_downloads_a_selection_and_then_the_rest(site, capsys):
     assert outcomes['sa_000022']['md5'] == hashlib.md5(site.bodies['sa_000022.tar']).hexdigest()
 
 
+def test_what_only_has_an_archives_name_is_not_present(site, capsys):
+    site.to.mkdir()
+    (site.to / 'sa_000020.tar').touch()
+    assert site.run('--archives', '20', '--json') == 0
+    (outcome,) = json.loads(capsys.readouterr().out)
+    assert outcome['status'] == 'downloaded' and site.whole() == ['sa_000020']
+    (site.to / 'sa_000021.tar').mkdir()
+    assert site.run('--archives', '21') == 1
+    assert 'sa_000021.tar to be an archive, or nothing; got a folder' in capsys.readouterr().err
+
+
 def test_command_needs_consent_once(site, capsys, monkeypatch):
     site.write_links()
     args = ['download', str(site.links), '--to', str(site.to), '--archives', '20']

@@ -529,6 +529,19 @@ def test_folders_in_buckets_are_refused(tmp_path, capsys, monkeypatch, args):
     assert [path.name for path in tmp_path.iterdir()] == ['links.txt']
 
 
+@pytest.mark.parametrize('command', ['stats', 'preview --png a.png', 'verify', 'export --out o'])
+def test_data_in_buckets_that_tensorflow_does_not_know(tmp_path, capsys, monkeypatch, command):
+    """The setting that helps is named."""
+    monkeypatch.delenv('EPATH_USE_TF', raising=False)
+    monkeypatch.chdir(tmp_path)
+    command, *options = command.split()
+    options += ['--format', 'coco'] if command == 'export' else []
+    code, printed = _run(capsys, command, 's3://bucket/data', *options)
+    assert code == 2 and 's3://bucket/data' in printed.err
+    assert 'Set EPATH_USE_TF=false' in printed.err
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     'args',
     [

@@ -228,6 +228,24 @@ def test_goes_on_where_a_stopped_driver_left_off(store, clean):
     assert len(store.names()) == len(clean) + len(OTHER_FILES)
 
 
+_COMMANDS = """
+import sys
+from segment_anything_tfds.cli import main
+for args in (['stats'], ['preview', '--png', 'o'], ['export', '--format', 'coco', '--out', 'o']):
+    print(main.main([args[0], sys.argv[1], *args[1:]]))
+"""
+
+
+@pytest.mark.parametrize('store', ['s3'], indirect=True)
+def test_prepared_data_that_tensorflow_cannot_read_are_refused_by_name(store):
+    info = {'splits': [{'name': 'train', 'shardLengths': ['4']}]}
+    store.files.pipe_file(f'data/{DATA_SET}dataset_info.json', json.dumps(info).encode())
+    done = run_python(_COMMANDS, 's3://data/sets')
+    assert done.stdout.split() == ['2'] * 3
+    text = 'got s3://data/sets/segment_anything/1.0.0, which TensorFlow does not read from s3://.'
+    assert done.stderr.count(text) == 3
+
+
 def test_two_builds_at_the_same_time_and_what_they_leave(store, clean, tmp_path):
     """The second harms nothing, the next finds all there, and a copy on a disk is a data set."""
     done = store.build(before=WITH_COMPANY)

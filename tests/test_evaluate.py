@@ -2,6 +2,7 @@
 
 import json
 import pathlib
+import types
 
 import building
 import keras
@@ -12,6 +13,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 from pycocotools import mask as coco_mask
 
+import segment_anything_tfds as sa1b
 from segment_anything_tfds import training
 from segment_anything_tfds.cli import main as cli
 from segment_anything_tfds.training import evaluation
@@ -295,6 +297,27 @@ def test_command_names_a_file_that_is_no_json(tmp_path, capsys):
     arguments = [str(DUMMY / 'sa_000000.tar'), '--results', str(tmp_path / 'results.json')]
     assert cli.main(['evaluate', *arguments]) == 1
     assert f'expected JSON in {tmp_path / "results.json"}; got' in capsys.readouterr().err
+
+
+@pytest.mark.parametrize('split', ['train[1shard:]', 'train[:40%]', 'train[1:3]+train[-1:]'])
+def test_split_may_be_a_slice(prepared_dummy, split, monkeypatch):
+    seen, shown = [], []
+
+    def judge(model, examples, **protocol):
+        seen.extend(int(example['image']['image_id']) for example in examples)
+        return {'box': {'count': len(seen)}}
+
+    monkeypatch.setattr(evaluation, 'evaluate_model', judge)
+    model = types.SimpleNamespace(weights=(), name='model')
+    options = {'model': model, 'split': split, 'progress': shown.append}
+    sa1b.evaluate(prepared_dummy.data_dir, **options)
+    wanted = building.read(prepared_dummy, split)
+    assert seen == [int(example['image']['image_id']) for example in wanted]
+    assert shown[-1].done == shown[-1].total == len(wanted)
+    with pytest.raises(ValueError, match='--split: expected a split without a slice beside --arch'):
+        sa1b.evaluate(prepared_dummy.data_dir, archives='1', **options)
+    with pytest.raises(ValueError, match='--split: '):
+        sa1b.evaluate(prepared_dummy.data_dir, **{**options, 'split': 'train[x]'})
 
 
 def test_other_split_is_refused(prepared_dummy, capsys):

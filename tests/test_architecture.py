@@ -9,20 +9,22 @@ from building import REPO
 PACKAGE = REPO / 'segment_anything_tfds'
 FILES = sorted(PACKAGE.rglob('*.py'))
 
-# Which of our folders a folder may import from, beside itself.
-ALLOWED = {
-    'source': set(),
-    'ops': set(),
-    'prepare': {'source'},
-    'streaming': {'prepare', 'source'},
-    'training': {'ops', 'source'},
-    'report': {'ops', 'source', 'prepare'},
-    'exchange': {'ops', 'source'},
-    'arrays': {'source', 'streaming'},
-    'actions': {'arrays', 'exchange', 'prepare', 'report', 'source', 'streaming', 'training'},
-    'annotate': {'exchange', 'ops', 'prepare', 'source', 'training'},
-    'cli': {'actions', 'annotate', 'exchange', 'ops', 'prepare', 'report', 'source', 'training'},
-}
+BUILDER = 'segment_anything_dataset_builder.py'
+
+
+def _arrows() -> dict[str, set[str]]:
+    """Which of our folders a folder or module imports from, as ARCHITECTURE.md says."""
+    text = (REPO / 'ARCHITECTURE.md').read_text().partition('Imports point one way')[2]
+    found = {}
+    for line in text.split('```')[1].strip().splitlines():
+        left, right = ([name.strip() for name in side.split(',')] for side in line.split('->'))
+        targets = set() if right == ['nothing else here'] else set(right)
+        found |= {BUILDER if name == 'the builder' else name: targets for name in left}
+    return found
+
+
+ARROWS = _arrows()
+FOLDERS = {name for name in ARROWS if not name.endswith('.py')}
 FORBIDDEN_LIBRARIES = {
     'source': {'tensorflow', 'tensorflow_datasets', 'apache_beam', 'keras'},
     'arrays': {'tensorflow', 'apache_beam', 'keras'},
@@ -41,16 +43,25 @@ def _imports(tree: ast.AST) -> set[str]:
     return names
 
 
+def _targets(path) -> set[str]:
+    """The folders of ours, beside its own, that a module imports from."""
+    names = [name.split('.') for name in _imports(ast.parse(path.read_text()))]
+    found = {parts[1] for parts in names if parts[0] == PACKAGE.name and len(parts) > 1}
+    return (found & FOLDERS) - {path.relative_to(PACKAGE).parts[0]}
+
+
 @pytest.mark.parametrize('path', FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_imports_point_one_way(path):
-    folder = path.relative_to(PACKAGE).parts[0]
-    if folder not in ALLOWED:
-        return
-    for name in _imports(ast.parse(path.read_text())):
-        parts = name.split('.')
-        assert parts[0] not in FORBIDDEN_LIBRARIES.get(folder, ()), name
-        if parts[0] == PACKAGE.name and len(parts) > 1 and parts[1] in ALLOWED:
-            assert parts[1] in ALLOWED[folder] | {folder}, name
+    place = path.relative_to(PACKAGE).parts[0]
+    assert _targets(path) <= ARROWS.get(place, FOLDERS)
+    libraries = {name.split('.')[0] for name in _imports(ast.parse(path.read_text()))}
+    assert not libraries & FORBIDDEN_LIBRARIES.get(place, set())
+
+
+@pytest.mark.parametrize('place', ARROWS)
+def test_every_arrow_is_an_import(place):
+    paths = [path for path in FILES if path.relative_to(PACKAGE).parts[0] == place]
+    assert set().union(*map(_targets, paths)) == ARROWS[place]
 
 
 def _name(path) -> str:
@@ -82,4 +93,4 @@ def test_nothing_is_asserted_on_input(path):
 
 def test_every_folder_has_its_place():
     folders = {path.parent.name for path in PACKAGE.glob('*/__init__.py')}
-    assert folders == set(ALLOWED)
+    assert folders == FOLDERS

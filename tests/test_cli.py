@@ -73,6 +73,15 @@ def test_help_of_each_command_teaches(command, capsys):
     assert module.HELP.strip().splitlines()[0][0].islower(), 'the list of commands shows it'
 
 
+@pytest.mark.parametrize('command', main.COMMANDS)
+def test_help_says_defaults(command):
+    parser = main.make_parser([command])
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for option in commands.choices[command]._actions:
+        if option.option_strings and option.default not in (None, False, '', argparse.SUPPRESS):
+            assert 'default' in option.help or option.default == [], option.option_strings
+
+
 def test_help_lists_all_commands(capsys):
     code, printed = _run(capsys, '--help')
     assert code == 0 and 'exit codes: 0 done' in printed.out

@@ -21,7 +21,7 @@ def check(backbone, prompt_layout: str, multimask: str) -> None:
                 'Choose one.'
             )
     encoder = backbone.prompt_encoder
-    for layer in (encoder, encoder.top_left_corner_embed):
+    for layer in (encoder, *kerashub.point_layers(encoder)):
         if layer.compute_dtype != 'float32':
             raise ValueError(
                 'model.PromptableSegmenter: expected `segmenter` with a prompt encoder of float32; '

@@ -77,7 +77,7 @@ def embed_points(prompt_encoder, points, kinds):
     height, width = prompt_encoder.input_image_size
     size = ops.convert_to_tensor([width, height], dtype='float32')
     positions = embed_positions(prompt_encoder, (ops.cast(points, 'float32') + 0.5) / size)
-    table = ops.concatenate([_table(layer) for layer in _kinds(prompt_encoder)], axis=0)
+    table = ops.concatenate([_table(layer) for layer in point_layers(prompt_encoder)], axis=0)
     one_hot = ops.one_hot(kinds, 5, dtype='float32')
     placed = ops.cast(kinds < 4, 'float32')[..., None]
     return positions * placed + ops.matmul(one_hot, table)
@@ -175,7 +175,8 @@ def _split(x, heads):
     return ops.transpose(x, (0, 2, 1, 3))
 
 
-def _kinds(prompt_encoder):
+def point_layers(prompt_encoder):
+    """Gives the embeddings of what a point may be, in the order of `embed_points`."""
     return (
         prompt_encoder.background_point_embed,
         prompt_encoder.foreground_point_embed,

@@ -38,6 +38,7 @@ def test_block_runs(index, tmp_path):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
+    assert 'Warning' not in done.stderr, done.stderr
 
 
 def test_links_in_the_readme_lead_somewhere():

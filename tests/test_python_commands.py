@@ -81,6 +81,40 @@ def test_all_public_functions_are_annotated_and_documented(name):
             assert parameter.annotation is not inspect.Parameter.empty, parameter
 
 
+ROOMS = [sa1b.boxes, sa1b.coco_rle, sa1b.prompts, sa1b.rle, sa1b.transforms, sa1b.training]
+ROOMS += [getattr(sa1b.training, name) for name in ('checkpoints', 'corrections', 'datasets')]
+ROOMS += [getattr(sa1b.training, name) for name in ('evaluate', 'losses', 'metrics', 'recipes')]
+# Those that a reader of their docstrings is not the user of: metrics and losses share them.
+SHARED = {'candidates_of', 'check_masks', 'inside_of', 'mask_iou', 'mean_inside'}
+
+
+def _functions(room) -> dict[str, object]:
+    names = getattr(room, '__all__', None) or [name for name in vars(room) if name[0] != '_']
+    found = {name: getattr(room, name) for name in names}
+    return {
+        name: value
+        for name, value in found.items()
+        if inspect.isfunction(value) and value.__module__.startswith(sa1b.__name__)
+    }
+
+
+@pytest.mark.parametrize('room', ROOMS, ids=lambda room: room.__name__.rpartition('.')[2])
+def test_functions_of_rooms_are_annotated_and_say_their_arguments(room):
+    functions = _functions(room)
+    assert functions
+    for name, function in functions.items():
+        signature = inspect.signature(function)
+        annotations = [p.annotation for p in signature.parameters.values()]
+        assert inspect.Signature.empty not in [*annotations, signature.return_annotation], name
+        assert name in SHARED or not annotations or 'Args:' in function.__doc__, name
+
+
+@pytest.mark.parametrize('room', ['boxes', 'prompts', 'rle', 'transforms', 'training.corrections'])
+def test_functions_of_tensors_have_an_example(room):
+    functions = _functions(operator.attrgetter(room)(sa1b))
+    assert not [name for name, value in functions.items() if '>>> ' not in value.__doc__]
+
+
 def test_dir_shows_public_names_alone():
     assert dir(sa1b) == sorted(sa1b.__all__)
 

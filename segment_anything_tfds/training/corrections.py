@@ -8,13 +8,22 @@ of that grid, a pixel's centre being an integer, as SAM's prompt encoder takes t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import keras
 from keras import ops
 
 from segment_anything_tfds.training import resolution
+from segment_anything_tfds.training.tensors import Tensor
 
 
-def sample_correction(truth, predicted, *, seed, inside=None):
+def sample_correction(
+    truth: Tensor,
+    predicted: Tensor,
+    *,
+    seed: Sequence[int] | Tensor | keras.random.SeedGenerator,
+    inside: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
     """A click drawn uniformly from the error region: SAM's training (Kirillov et al. 2023, app. A).
 
     A missed pixel gives a foreground click, a wrongly covered one a background click. Where the
@@ -44,7 +53,9 @@ def sample_correction(truth, predicted, *, seed, inside=None):
     return click_at(uniform, truth, predicted, inside=inside)
 
 
-def click_at(uniform, truth, predicted, *, inside=None):
+def click_at(
+    uniform: Tensor, truth: Tensor, predicted: Tensor, *, inside: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """As `sample_correction`, at a place that is given.
 
     Args:
@@ -58,6 +69,11 @@ def click_at(uniform, truth, predicted, *, inside=None):
 
     Raises:
       ValueError: where the shapes differ.
+
+    Example, the second of two pixels that are missed:
+      >>> point, label = click_at(0.5, ops.ones([1, 2]), ops.full([1, 2], -1.0))
+      >>> ops.convert_to_numpy(point).tolist(), int(label)
+      ([1.0, 0.0], 1)
     """
     if not resolution.is_multiple(truth.shape, predicted.shape):
         return _click(truth, predicted, uniform, inside)
@@ -99,7 +115,9 @@ def _click(truth, predicted, uniform, inside):
     return _point(index, truth.shape[-1]), ops.where(count > 0, label, -1)
 
 
-def correction_center(truth, predicted, *, inside=None):
+def correction_center(
+    truth: Tensor, predicted: Tensor, *, inside: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
     """The click furthest inside the largest error: the evaluation protocol of RITM, SAM and SAM 2.
 
     Of the missed and the wrong region the one with the pixel furthest from its edge is clicked
@@ -135,7 +153,7 @@ def correction_center(truth, predicted, *, inside=None):
     return _point(ops.cast(index, 'int32'), truth.shape[-1]), label
 
 
-def squared_distance(region):
+def squared_distance(region: Tensor) -> Tensor:
     """Squared Euclidean distance of each pixel of a region to the nearest pixel outside it.
 
     Exact (Felzenszwalb and Huttenlocher's two passes; the second tries offsets until none can be
@@ -152,6 +170,10 @@ def squared_distance(region):
 
     Returns:
       float32 [..., H, W], 0 outside the region, in pixels squared.
+
+    Example:
+      >>> ops.convert_to_numpy(squared_distance(ops.ones([3, 4], 'bool'))).tolist()
+      [[1.0, 1.0, 1.0, 1.0], [1.0, 4.0, 4.0, 1.0], [1.0, 1.0, 1.0, 1.0]]
     """
     width = region.shape[-1]
     column = _column_distance(region)

@@ -37,7 +37,7 @@ CLICKS = (1, 2, 3, 5, 9)
 
 
 def evaluate_model(
-    model,
+    model: Any,
     examples: Iterable[Mapping[str, Any]],
     *,
     clicks: tuple[int, ...] = CLICKS,

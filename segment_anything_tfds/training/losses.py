@@ -16,6 +16,7 @@ import keras
 from keras import ops
 
 from segment_anything_tfds.training import assignment, content, resolution
+from segment_anything_tfds.training.tensors import Tensor
 
 _REDUCTION = 'mean_with_sample_weight'
 _LOOKED_AT = ('masks', 'iou_pred', 'candidates', 'content')
@@ -240,7 +241,7 @@ class SegmentAnythingLoss(keras.losses.Loss):
         return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
-def mask_iou(truth, logits, inside=None):
+def mask_iou(truth: Tensor, logits: Tensor, inside: Tensor | None = None) -> Tensor:
     """IoU of masks with the logits' sign: [..., H, W] each, gives [...]; two empty masks give 1.
 
     `inside`, float [..., H, W], is 0 for pixels that do not count.
@@ -253,7 +254,7 @@ def mask_iou(truth, logits, inside=None):
     return ops.where(union > 0, overlap / ops.maximum(union, 1), 1.0)
 
 
-def mean_inside(values, inside=None):
+def mean_inside(values: Tensor, inside: Tensor | None = None) -> Tensor:
     """Mean over pixels [..., H, W], over those that `inside` has as 1; gives [...]."""
     if inside is None:
         return ops.mean(values, axis=(-2, -1))
@@ -261,7 +262,7 @@ def mean_inside(values, inside=None):
     return ops.sum(values * inside, axis=(-2, -1)) / ops.maximum(count, 1)
 
 
-def inside_of(y_pred, masks):
+def inside_of(y_pred: dict[str, Tensor], masks: Tensor) -> Tensor | None:
     """1 for pixels of the image, 0 for its padding, as the shape of `masks`; None if unknown.
 
     `y_pred['content']` [...] has the leading dimensions of `masks`, except for the outputs M.
@@ -273,21 +274,20 @@ def inside_of(y_pred, masks):
     return inside if len(inside.shape) == len(masks.shape) else ops.expand_dims(inside, -3)
 
 
-def candidates_of(y_pred):
+def candidates_of(y_pred: dict[str, Tensor]) -> Tensor:
     """Which of the M outputs may be chosen: bool [..., M]; all of them unless the model says."""
     if 'candidates' in y_pred:
         return ops.cast(y_pred['candidates'], 'bool')
     return ops.ones_like(y_pred['iou_pred'], dtype='bool')
 
 
-def check_masks(where, y_true, y_pred):
+def check_masks(where: str, y_true: Tensor, y_pred: Tensor) -> None:
     """Refuses predictions whose height or width is not the truth's."""
-    if tuple(y_true.shape[-2:]) != tuple(y_pred.shape[-2:]) or len(y_true.shape) != len(
-        y_pred.shape
-    ):
+    truth, predicted = tuple(y_true.shape), tuple(y_pred.shape)
+    if truth[-2:] != predicted[-2:] or len(truth) != len(predicted):
         raise ValueError(
             f'{where}: expected `y_pred` with the rank and the [H, W] of `y_true`, '
-            f'{list(y_true.shape)}; got {list(y_pred.shape)}. '
+            f'{list(truth)}; got {list(predicted)}. '
             "Set the recipe's `mask_size` to the model's output size, or a multiple."
         )
 

@@ -12,11 +12,13 @@ validity of the masks.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 
 import keras
 from keras import ops
 
 from segment_anything_tfds.training import losses, resolution
+from segment_anything_tfds.training.tensors import Tensor
 
 
 class _MaskMetric(keras.metrics.Mean):
@@ -135,7 +137,7 @@ class BoundaryIoU(_MaskMetric):
         return {**super().get_config(), 'dilation_ratio': self.dilation_ratio}
 
 
-def choose_mask(y_pred):
+def choose_mask(y_pred: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
     """The output with the highest predicted IoU.
 
     Args:
@@ -143,6 +145,12 @@ def choose_mask(y_pred):
 
     Returns:
       `(logits, iou_pred)`: [..., H, W] and [...].
+
+    Example:
+      >>> outputs = {'masks': ops.reshape(ops.arange(3), [3, 1, 1]), 'iou_pred': [0.2, 0.9, 0.5]}
+      >>> logits, iou = choose_mask(outputs)
+      >>> ops.convert_to_numpy(logits).tolist(), round(float(iou), 3)
+      ([[1]], 0.9)
     """
     iou_pred = ops.convert_to_tensor(y_pred['iou_pred'])
     ranked = ops.where(losses.candidates_of(y_pred), iou_pred, -1e9)
@@ -153,8 +161,20 @@ def choose_mask(y_pred):
     return ops.take_along_axis(masks, best, axis=-3)[..., 0, :, :], iou
 
 
-def mask_boundary(masks, distance):
-    """Pixels of a mask within `distance` pixels (chessboard) of its contour; float [..., H, W]."""
+def mask_boundary(masks: Tensor, distance: int) -> Tensor:
+    """Finds the pixels of masks that are near to their contour, the image's edge included.
+
+    Args:
+      masks: float [..., H, W], 1 for the object, else 0.
+      distance: how near in pixels, along the longer of both axes.
+
+    Returns:
+      float [..., H, W], 1 or 0.
+
+    Example:
+      >>> ops.convert_to_numpy(mask_boundary(ops.ones([3, 4]), 1)).astype(int).tolist()
+      [[1, 1, 1, 1], [1, 0, 0, 1], [1, 1, 1, 1]]
+    """
     height, width = masks.shape[-2:]
     flat = ops.reshape(1 - masks, (-1, height, width, 1))
     border = [(0, 0), (distance, distance), (distance, distance), (0, 0)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 
@@ -17,6 +17,9 @@ from segment_anything_tfds.training.data import (
     recipe_checks,
     recipe_prompts,
 )
+
+if TYPE_CHECKING:
+    from segment_anything_tfds.training import losses
 
 WEIGHTS = ('uniform', 'area', 'sqrt_area', 'predicted_iou', 'stability_score')
 _MODEL = ('corrections', 'refine', 'prompt_layout', 'multimask')
@@ -131,7 +134,7 @@ class Recipe:
         return {'image': {'content': tfds.decode.SkipDecoding()}}
 
     @property
-    def loss(self):
+    def loss(self) -> losses.SegmentAnythingLoss:
         """The `SegmentAnythingLoss` with the recipe's numbers, for `model.compile(loss=...)`."""
         from segment_anything_tfds.training import losses
 

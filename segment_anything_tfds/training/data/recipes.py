@@ -12,6 +12,7 @@ Optimisers and schedules stay with the publications.
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from segment_anything_tfds.training.data.recipe import Recipe
 
@@ -149,7 +150,7 @@ _BY_NAME = {
 NAMES = tuple(_BY_NAME)
 
 
-def get(name: str, **changes) -> Recipe:
+def get(name: str, **changes: Any) -> Recipe:
     """A published recipe, with fields changed as wished.
 
     Args:

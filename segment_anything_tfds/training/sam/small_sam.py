@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import numbers
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras_hub
 
 
-def small_sam(image_size=256, *, hidden_size=64, num_layers=4):
+def small_sam(
+    image_size: int = 256, *, hidden_size: int = 64, num_layers: int = 4
+) -> keras_hub.models.SAMImageSegmenter:
     """An untrained SAM of KerasHub's layers, small enough to train on a CPU in minutes.
 
     Args:

@@ -13,7 +13,14 @@ from segment_anything_tfds.training.scoring.pairing import Masks
 
 
 def from_examples(examples: Iterable[Mapping[str, Any]]) -> Iterable[Masks]:
-    """The masks of examples of the dataset, as `tfds.as_numpy` or `tfds.data_source` gives them."""
+    """Reads the masks of examples of the dataset.
+
+    Args:
+      examples: as `tfds.as_numpy` or `tfds.data_source` gives them.
+
+    Yields:
+      The masks of each image, with their ids.
+    """
     for example in examples:
         image, annotations = example['image'], example['annotations']
         yield Masks(

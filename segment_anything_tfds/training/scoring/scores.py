@@ -84,7 +84,14 @@ def mean(values: np.ndarray) -> float | None:
 
 
 def mean_of_datasets(summaries: list[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
-    """The mean over data sets of each score of each prompt, every data set weighing the same."""
+    """Averages each score of each prompt over data sets, every data set weighing the same.
+
+    Args:
+      summaries: of one model, as `evaluate_model` gives them, one a data set.
+
+    Returns:
+      The same of the means, and `count`, the sum; without intervals.
+    """
     found: dict[str, dict[str, Any]] = {}
     for prompt in summaries[0] if summaries else ():
         rows = [summary[prompt] for summary in summaries]

@@ -113,6 +113,9 @@ def test_metadata_for_a_package_index(wheel):
     required = metadata.get_all('Requires-Dist')
     without_floor = [line for line in required if 'extra' not in line and '>=' not in line]
     assert [re.split(r'[<;]', line)[0] for line in without_floor] == ['etils', 'protobuf']
+    users = re.compile(r'extra == "(export|index|onnx|report|s3|training)"')
+    extras = [line for line in required if users.search(line)]
+    assert len(extras) >= 6 and not [line for line in extras if '>=' not in line]
 
 
 def test_wheel_holds_what_a_build_needs(wheel):

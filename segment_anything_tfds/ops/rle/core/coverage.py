@@ -42,7 +42,11 @@ def cover(found: boundaries.ForegroundRuns, view: views.View, num_masks: tf.Tens
 
 
 def _cells(starts: tf.Tensor, ends: tf.Tensor, axis: views.Axis) -> _Cells:
-    """Spreads intervals of source pixels over the content pixels of an axis."""
+    """Spreads intervals of source pixels over the content pixels of an axis.
+
+    Of 5 pixels on 3, the interval [1, 3) is [0.6, 1.8) in content pixels: it covers 0.4 of pixel 0
+    and 0.8 of pixel 1.
+    """
     content = tf.cast(axis.content, tf.float64)
     low = tf.clip_by_value(axis.to_content(starts), 0, content)
     high = tf.clip_by_value(axis.to_content(ends), low, content)

@@ -48,6 +48,13 @@ def lay_out(
 
 
 def foreground_before(line: Line, positions: tf.Tensor) -> tf.Tensor:
-    """Returns int64, like `positions`: foreground pixels on the line before each position."""
+    """Returns int64, like `positions`: foreground pixels on the line before each position.
+
+    Two masks of 4 pixels, 0110 and 1000, have the runs [1, 3) and [4, 5), an empty one in front:
+
+        starts  0 1 4    after  0 2 3    gaps  0 1 2
+        position 2: the last run to start there or before is [1, 3); 2 less its gap is 1
+        position 6: it is [4, 5); 6 less its gap is 4, but there are only 3 up to its end
+    """
     run = ranges.rank(line.starts, positions, side='right') - 1
     return tf.minimum(positions - ranges.take(line.gaps, run), ranges.take(line.after, run))

@@ -32,7 +32,14 @@ def index_in_row(sizes: tf.Tensor) -> tf.Tensor:
 
 
 def repeat(values: tf.Tensor, sizes: tf.Tensor) -> tf.Tensor:
-    """Repeats int32 or int64 [N], each as often as `sizes`, int32 [N], says; returns [T]."""
+    """Repeats int32 or int64 [N], each as often as `sizes`, int32 [N], says; returns [T].
+
+    Of the values 7 and 3 with sizes 3 and 2:
+
+        count on from each value       7 8 9  3 4
+        number of each within its row  0 1 2  0 1
+        their difference               7 7 7  3 3
+    """
     ranges = tf.raw_ops.RaggedRange(
         starts=values,
         limits=values + tf.cast(sizes, values.dtype),
@@ -71,7 +78,12 @@ def rank(values: tf.Tensor, queries: tf.Tensor, *, side: str) -> tf.Tensor:
 def merged_places(a: tf.Tensor, b: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Returns int32 places of the values of two rising vectors in the merged one.
 
-    `tf.dynamic_stitch` puts values there. At equal values, those of `a` come first.
+    `tf.dynamic_stitch` puts values there. At equal values, those of `a` come first. A value's place
+    is its own number plus how many of the other vector come before it:
+
+        a  2 4 6    of b before  0 1 2    places  0 2 4
+        b  3 4 9    of a before  1 2 3    places  1 3 5
+        merged      2 3 4 4 6 9
     """
     places_a = tf.range(tf.size(a, tf.int64)) + rank(b, a, side='left')
     places_b = tf.range(tf.size(b, tf.int64)) + rank(a, b, side='right')

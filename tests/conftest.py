@@ -1,5 +1,6 @@
 """Fixtures shared by all tests."""
 
+import logging
 import os
 import pathlib
 import signal
@@ -43,6 +44,14 @@ def own_np_load():
     load = np.load
     yield
     np.load = load
+
+
+@pytest.fixture(autouse=True)
+def own_log_level():
+    """Puts the level of the root logger back, which commands raise for as long as they live."""
+    level = logging.getLogger().level
+    yield
+    logging.getLogger().setLevel(level)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -65,9 +65,12 @@ def test_whole_archives_are_held_out(prepared):
 
 
 def test_a_stream_holds_out_the_same(places):
-    options = {'manual_dir': places['manual_dir'], 'hold_out': [1, 3], 'stream': True}
-    assert _archives(sa1b.load('0-3', **options)) == {0, 2}
-    assert _archives(sa1b.load('0-3', split='validation', **options)) == {1, 3}
+    options = {'manual_dir': places['manual_dir'], 'hold_out': [1, 3]}
+    assert _archives(sa1b.load('0-3', stream=True, **options)) == {0, 2}
+    assert _archives(sa1b.load('0-3', stream=True, split='validation', **options)) == {1, 3}
+    for names in (['sa_000001', 'sa_000003.tar'], 'sa_000001.tar+sa_000003.tar'):
+        options['hold_out'] = names
+        assert _archives(sa1b.stream('0-3', split='validation', **options)) == {1, 3}
 
 
 def test_passes_differ_and_runs_do_not(prepared, recipe):

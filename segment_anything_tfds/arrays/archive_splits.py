@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from segment_anything_tfds.source import selection
@@ -12,16 +11,11 @@ from segment_anything_tfds.source.archive import inputs
 from segment_anything_tfds.streaming import splits
 
 Given = TypeVar('Given')
-Selection = str | Iterable[int | str] | None
-_FILE = re.compile(r'sa_0*([0-9]+)(?:\.tar)?')  # an archive by its file's name
+Selection = splits.Selection
 
 
 def parse(where: str, archives: Selection, name: str) -> tuple[int, ...]:
     """Numbers of archives, of a selection such as `'20-29+130'`, or of numbers or names."""
-    if isinstance(archives, str):
-        archives = _FILE.sub(r'\1', archives)
-    elif archives is not None:
-        archives = [_FILE.sub(r'\1', one) if isinstance(one, str) else one for one in archives]
     return _asked(where, lambda: splits.parse_numbers(archives, name))
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 try:
@@ -13,7 +12,7 @@ except ImportError as _error:
         'pip install grain'
     ) from _error
 
-from segment_anything_tfds.streaming import numpy_examples, passes, planning
+from segment_anything_tfds.streaming import numpy_examples, passes, planning, splits
 
 
 class GrainStream(grain.IterDataset):
@@ -30,7 +29,7 @@ class GrainStream(grain.IterDataset):
 
     def __init__(
         self,
-        archives: str | Iterable[int] | None = None,
+        archives: splits.Selection = None,
         *,
         num_passes: int | None = 1,
         **options: Any,

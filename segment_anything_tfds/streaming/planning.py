@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import tensorflow_datasets.public_api as tfds
 
@@ -62,13 +62,13 @@ class Plan:
 
 
 def make(
-    archives: str | Iterable[int] | None,
+    archives: splits.Selection,
     *,
     manual_dir: str | os.PathLike | None = None,
     data_dir: str | os.PathLike | None = None,
     keep: str | os.PathLike | None = None,
     split: str = 'train',
-    hold_out: str | Iterable[int] | None = None,
+    hold_out: splits.Selection = None,
     shard: tuple[int, int] | None = None,
     on_error: str = 'fail',
     decode_images: bool = False,

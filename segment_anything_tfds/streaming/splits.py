@@ -7,12 +7,14 @@ from collections.abc import Iterable, Sequence
 
 from segment_anything_tfds.source import selection
 
+Selection = str | Iterable[int | str] | None
+_FILE = re.compile(r'sa_0*([0-9]+)(?:\.tar)?')  # an archive by its file's name
 _SLICE = re.compile(r'([a-z_]+)(?:\[(?:(-?\d+)shard)?(?:(:)(?:(-?\d+)shard)?)?\])?')
 HOLD_OUT_SPLIT = 'validation'
 
 
-def parse_numbers(archives: str | Iterable[int] | None, name: str) -> tuple[int, ...]:
-    """Archive numbers, from a selection such as `'20-29+130'`, numbers, or `None` for none.
+def parse_numbers(archives: Selection, name: str) -> tuple[int, ...]:
+    """Archive numbers, of a selection such as `'20-29+130'`, numbers, names, or `None` for none.
 
     Args:
       archives: what a user gave.
@@ -24,13 +26,14 @@ def parse_numbers(archives: str | Iterable[int] | None, name: str) -> tuple[int,
     if archives is None:
         return ()
     if isinstance(archives, str):
-        return selection.parse(archives)
+        return selection.parse(_FILE.sub(r'\1', archives))
     try:
-        return selection.parse(selection.format(int(number) for number in archives))
+        numbers = (_FILE.sub(r'\1', n) if isinstance(n, str) else n for n in archives)
+        return selection.parse(selection.format(map(int, numbers)))
     except (TypeError, ValueError):
         raise ValueError(
             f'`sa1b.stream`: expected `{name}` to be a selection such as "20-29+130", or numbers '
-            f'of archives; got {archives!r}.'
+            f'or names of archives; got {archives!r}.'
         ) from None
 
 

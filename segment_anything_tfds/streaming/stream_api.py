@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
 import tensorflow_datasets.public_api as tfds
 
 from segment_anything_tfds import segment_anything_dataset_builder
-from segment_anything_tfds.streaming import lifetimes, planning, tf_dataset
+from segment_anything_tfds.streaming import lifetimes, planning, splits, tf_dataset
 from segment_anything_tfds.streaming.parts import interrupts
 
 
 def stream(
-    archives: str | Iterable[int] | None = None,
+    archives: splits.Selection = None,
     *,
     manual_dir: str | os.PathLike | None = None,
     data_dir: str | os.PathLike | None = None,
@@ -26,7 +25,7 @@ def stream(
     seed: int | None = None,
     shuffle_buffer: int = planning.SHUFFLE_BUFFER,
     interleave: int = planning.INTERLEAVE,
-    hold_out: str | Iterable[int] | None = None,
+    hold_out: splits.Selection = None,
     shard: tuple[int, int] | None = None,
     faults: str | os.PathLike | None = None,
     decode_images: bool = False,
@@ -69,7 +68,8 @@ def stream(
       shuffle_buffer: examples that are shuffled among each other, undecoded, about 1 MB each.
       interleave: archives that are read at once. A gzip archive takes up to 3 GB of the system's
         folder for temporary files, for images whose records lie behind them.
-      hold_out: archives to leave out of `'train'`; they are the split `'validation'`.
+      hold_out: archives to leave out of `'train'`, by their numbers (`'28-29'`) or names
+        (`['sa_000028.tar']`); they are the split `'validation'`.
       shard: `(host, hosts)`: only this host's archives; each archive is read by one host.
       faults: file of JSON Lines that faults are appended to, with `on_error='skip'`.
       decode_images: decode every JPEG fully while checking; shards count as prepared only where

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 try:
@@ -13,7 +13,7 @@ except ImportError as _error:
         'https://pytorch.org says.'
     ) from _error
 
-from segment_anything_tfds.streaming import numpy_examples, passes, planning
+from segment_anything_tfds.streaming import numpy_examples, passes, planning, splits
 
 
 class TorchStream(torch_data.IterableDataset):
@@ -31,7 +31,7 @@ class TorchStream(torch_data.IterableDataset):
 
     def __init__(
         self,
-        archives: str | Iterable[int] | None = None,
+        archives: splits.Selection = None,
         *,
         transform: Callable[[dict[str, Any]], Any] | None = None,
         **options: Any,

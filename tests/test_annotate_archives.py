@@ -269,10 +269,22 @@ def test_bad_pictures_are_left_out_and_named(mixed, model, tmp_path):
         'picture_damaged': 1,
     }
     assert summary.images == 3 - unreadable
+    named = {pathlib.Path(fault.member).name: fault.reason for fault in summary.skipped}
+    assert named.items() >= {('a.heic', 'picture_unknown'), ('b.jpg', 'picture_damaged')}
     # Ids are those of the places in the folder, whatever is left out.
     assert [r.stem for r in _read(out)][:1] == ['sa_1']
     lines = (out / annotation_run.STAGING / 'sa_000000.faults.jsonl').read_text().splitlines()
     assert {pathlib.Path(json.loads(line)['member']).name for line in lines} >= {'a.heic', 'b.jpg'}
+
+
+def test_the_command_names_bad_pictures(mixed, model_file, tmp_path, capsys):
+    command = ['annotate', str(mixed), '--model', str(model_file), '--out', str(tmp_path / 'out')]
+    arguments = [f'--{name}={value}' for name, value in SETTINGS.items()]
+    assert main.main([*command, '--settings', 'default', *arguments, '--on_error', 'skip']) == 0
+    shown = capsys.readouterr().err
+    assert 'left out: 1 picture_unknown, 1 picture_damaged' in shown
+    assert f'sa_000000 / {mixed}/a.heic: expected a picture that' in shown
+    assert f'sa_000000 / {mixed}/b.jpg: ' in shown
 
 
 def test_a_folder_of_bad_pictures(mixed, model, tmp_path):

@@ -191,10 +191,16 @@ def _preview(out: str) -> None:
 
 
 def _say(summary, out: str) -> None:
+    from segment_anything_tfds.annotate.archives import annotation_run
+
     for what, counts in (('left out', summary.left_out), ('no pictures', summary.passed_over)):
         if counts:
             parts = ', '.join(f'{count} {name}' for name, count in counts.items())
             terminal.say(f'{what}: {parts}')
+    for fault in summary.skipped:
+        terminal.say(f'  {fault}')
+    if len(summary.skipped) < sum(summary.left_out.values()):
+        terminal.say(f'  and more: see *.faults.jsonl in {out}/{annotation_run.STAGING}')
     terminal.say(
         f'{summary.images:,} images with {summary.masks:,} masks in {len(summary.archives)} '
         f'archives: {out}'

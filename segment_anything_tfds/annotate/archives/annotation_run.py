@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import logging
 import os
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from etils import epath
@@ -30,6 +32,7 @@ STAGING = '.sa1b_annotate'
 TABLE = 'sources.csv'
 _ATTEMPTS = 2
 _FAULTS_SHOWN = 20
+_FAULTS_KEPT = 100
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Summary:
       masks: masks of these pictures.
       reused: how many archives an earlier run had finished.
       left_out: pictures that were skipped, by reason.
+      skipped: which pictures these are, and why; the first 100.
       passed_over: files of folders that are no pictures, by suffix.
     """
 
@@ -51,6 +55,7 @@ class Summary:
     reused: int
     left_out: dict[str, int]
     passed_over: dict[str, int]
+    skipped: tuple[faults.Fault, ...] = ()
 
 
 def write_archives(
@@ -207,7 +212,15 @@ class _Run:
             self._reused,
             {k.partition('/')[2]: n for k, n in counts.items() if k.startswith('skipped/')},
             dict(self._found.passed_over),
+            tuple(itertools.islice(self._skipped(), _FAULTS_KEPT)),
         )
+
+    def _skipped(self) -> Iterator[faults.Fault]:
+        """Why pictures were left out, as their archives' reports say."""
+        for unit in self._found.units:
+            if any(name.startswith('skipped/') for name in self._plan.finished(unit)['counts']):
+                report = self._plan.staging.path(unit.name, 'faults.jsonl').read_text()
+                yield from (faults.Fault(**json.loads(line)) for line in report.splitlines())
 
     def _is_finished(self, unit: picture_lists.Unit) -> bool:
         note = self._plan.finished(unit)

@@ -65,8 +65,11 @@ def test_images_are_found_by_id_and_name(archives, tmp_path):
     assert example['annotations']['segmentation']['size'].shape == (2, 2)
     with pytest.raises(KeyError, match=r'expected `image` in sa_000000.*got 77'):
         index.find(77)
-    with pytest.raises(IndexError):
+    with pytest.raises(IndexError, match=rf'has {IMAGES} images; got {IMAGES}'):
         index.pair(IMAGES)
+    for wrong in (slice(2), 1.0, [0, 1]):
+        with pytest.raises(TypeError, match='expected a position, a whole number; got'):
+            index[wrong]
 
 
 def test_an_archive_that_was_replaced_is_indexed_again(archives, tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import operator
 import os
 import pathlib
 import threading
@@ -88,7 +89,7 @@ class ArchiveIndex:
 
     def pair(self, position: int) -> pair_stream.Pair:
         """The JPEG and the JSON file at a position, unchecked."""
-        position = range(len(self))[position]
+        position = self._number(position)
         (image_name, record_name) = self._places.names[position].tolist()
         (image, record) = (self._read(position, half) for half in (0, 1))
         names = (os.path.basename(name) for name in (image_name, record_name))
@@ -112,6 +113,21 @@ class ArchiveIndex:
         if found:
             raise faults.DataError(found)
         return example
+
+    def _number(self, position: int) -> int:
+        """A position from the start, 0 to N - 1."""
+        try:
+            return range(len(self))[operator.index(position)]
+        except TypeError:
+            raise TypeError(
+                f'`ArchiveIndex`: expected a position, a whole number; got {position!r}. Ask for '
+                'one at a time.'
+            ) from None
+        except IndexError:
+            raise IndexError(
+                f'`ArchiveIndex`: expected a position in {self.source.name}, which has '
+                f'{len(self):,} images; got {position}.'
+            ) from None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, '_files': {}, '_lock': None}

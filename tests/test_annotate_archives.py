@@ -437,3 +437,13 @@ def test_wrong_usage(photographs, tmp_path, capsys, given, message):
     assert main.main([*command, *given]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / 'out').exists()
+
+
+def test_nothing_is_said_but_what_is_wrong(tmp_path):
+    code = (
+        'from segment_anything_tfds.cli import main; import sys; sys.exit(main.main(sys.argv[1:]))'
+    )
+    command = ['annotate', tmp_path / 'nowhere', '--model', 'tiny', '--out', tmp_path / 'out']
+    done = building.run_python(code, *command, check=False)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1 and 'expected `paths` that exist' in done.stderr

@@ -3,6 +3,7 @@
 import io
 import pathlib
 import pickle
+import time
 import zipfile
 
 import numpy as np
@@ -46,12 +47,16 @@ def _equal(model, other):
 
 
 @pytest.mark.parametrize('suffix', ['.pth', '.safetensors'])
-def test_a_round_trip_is_bit_equal(model, tmp_path, suffix):
+def test_a_round_trip_is_bit_equal(model, tmp_path, monkeypatch, suffix):
     checkpoints.save(model, tmp_path / f'sam{suffix}')
     again = checkpoints.load(tmp_path / f'sam{suffix}')
     assert _equal(model.backbone, again.backbone)
     np.testing.assert_array_equal(_logits(model), _logits(again))
     assert [path.name for path in tmp_path.iterdir()] == [f'sam{suffix}']
+    monkeypatch.setattr(time, 'time', lambda: 2e9)
+    checkpoints.save(again, tmp_path / f'again{suffix}')
+    files = [(tmp_path / f'{name}{suffix}').read_bytes() for name in ('sam', 'again')]
+    assert files[0] == files[1]
 
 
 def test_options_are_those_of_the_model(model, tmp_path):

@@ -177,12 +177,17 @@ def save(path: str | os.PathLike, arrays: Mapping[str, np.ndarray]) -> None:
 def _save_archive(path: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
     with zipfile.ZipFile(path, 'w') as archive:
         shapes = {name: array.shape for name, array in arrays.items()}
-        archive.writestr('archive/data.pkl', pickles.write(shapes))
-        archive.writestr('archive/byteorder', b'little')
+        _add(archive, 'data.pkl', pickles.write(shapes))
+        _add(archive, 'byteorder', b'little')
         for index, array in enumerate(arrays.values()):
             content = np.ascontiguousarray(array, '<f4')
-            archive.writestr(f'archive/data/{index}', content.tobytes())
-        archive.writestr('archive/version', b'3\n')
+            _add(archive, f'data/{index}', content.tobytes())
+        _add(archive, 'version', b'3\n')
+
+
+def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
+    """Adds a file without a date, as PyTorch does: equal weights make equal bytes."""
+    archive.writestr(zipfile.ZipInfo(f'archive/{name}'), content)
 
 
 def _import_safetensors():

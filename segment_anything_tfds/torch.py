@@ -83,7 +83,7 @@ class SA1B(torch.utils.data.Dataset):
 
     def __getitem__(self, index: int) -> Any:
         example = self.examples[index]
-        rng = np.random.default_rng([_epoch_seed(), index])
+        rng = np.random.default_rng([_epoch_seed(), index % len(self)])
         if self.transform is not None:
             return self.transform(example, rng)
         row = self.rows(example, rng)

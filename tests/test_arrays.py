@@ -119,6 +119,10 @@ def epochs(workers):
     return [torch.cat([batch['point_coords'] for batch in loader]).tolist() for _ in range(2)]
 drawn = [epochs(1), epochs(2)]
 assert len(data) == 12 and data[0]['image'].shape == (3, 64, 64)
+def drawn_again(index):
+    torch.manual_seed(7)
+    return data[index]['point_coords'].tolist()
+assert drawn_again(-1) == drawn_again(11)
 try:
     epochs(1)
 except RuntimeError as error:

@@ -140,6 +140,16 @@ def test_restored_at_any_place_the_rest_is_equal(archives, nowhere, tmp_path, se
         assert [batch.numpy().tolist() for batch in restored] == expected[place:], place
 
 
+def test_a_position_in_other_archives_is_refused(archives, nowhere, tmp_path):
+    iterator = iter(stream(archives, nowhere))
+    next(iterator)
+    path = tf.train.Checkpoint(iterator=iterator).write(str(tmp_path / 'place'))
+    other = iter(sa1b.stream('1', manual_dir=archives, data_dir=nowhere))
+    with pytest.raises(tf.errors.OpError, match=r'saved position in the archives 1; got one in 0'):
+        tf.train.Checkpoint(iterator=other).read(path)
+        list(other)
+
+
 def test_restored_in_another_process(archives, nowhere, tmp_path):
     iterator = iter(stream(archives, nowhere, seed=1, shuffle_buffer=8))
     for _ in range(30):

@@ -56,6 +56,12 @@ class Plan:
         turn = threading.Lock()
 
         def open_part(number: int, cursor: Cursor):
+            if number not in self.parts:
+                raise ValueError(
+                    f'`sa1b.stream`: expected a saved position in the archives '
+                    f'{selection.format(self.parts)}; got one in {number}. Restore it into a '
+                    'stream of the same archives, split and shard.'
+                )
             return part_reader.open_part(self.parts[number], cursor, self.policy, turn, self.keeper)
 
         return mixing.Mixer(position, open_part)

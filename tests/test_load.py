@@ -139,6 +139,8 @@ def test_what_is_wrong_is_said(places, prepared, recipe, tmp_path):
         sa1b.load('0-3', hold_out='7', **prepared)
     with pytest.raises(ValueError, match=r'`sa1b\.load`: expected `split` to be one of'):
         sa1b.load('0-3', hold_out='1', split='test', **prepared)
+    with pytest.raises(ValueError, match=r"expected `recipe` to be a training.Recipe; got 'sam'"):
+        sa1b.load('0-3', recipe='sam', **prepared)
     with pytest.raises(ValueError, match=r'expected `decoders` without a `recipe`'):
         sa1b.load('0-3', recipe=recipe, decoders=recipe.decoders, **prepared)
     with pytest.raises(ValueError, match=r'expected .*`manual_dir`'):

@@ -83,6 +83,11 @@ def load(
       ... )
       >>> model.fit(train, validation_data=validation, epochs=10)  # doctest: +SKIP
     """
+    if recipe is not None and not hasattr(recipe, 'batches'):
+        raise choosing.ArgumentError(
+            f'`sa1b.load`: expected `recipe` to be a training.Recipe; got {recipe!r}. '
+            "Get one by its name: training.recipes.get('sam')."
+        )
     if recipe is not None and decoders is not None:
         raise choosing.ArgumentError(
             '`sa1b.load`: expected `decoders` without a `recipe`, which has its own; got both. '

@@ -40,7 +40,7 @@ class SA1B(torch.utils.data.Dataset):
     `valid` float32 [K], 1 for masks that are there; `image_id` int64 [].
 
     Which masks and clicks are drawn follows from PyTorch's seed: equal runs draw the same, whatever
-    the number of workers, and epochs differ.
+    the number of workers from 1 on (without workers equal runs draw others), and epochs differ.
 
     Args:
       data_dir: folder that holds the data set, prepared as `array_record`.

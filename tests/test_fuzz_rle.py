@@ -15,7 +15,7 @@ from segment_anything_tfds.ops import rle
 from segment_anything_tfds.source.record import coco_rle
 
 TARGET = (7, 5)
-STRINGS = 8000
+STRINGS = 20_000
 
 
 def mutate(rng: np.random.Generator, text: bytes) -> bytes:

@@ -76,9 +76,10 @@ def hierarchy(
     common, areas, _ = pairs.compare(name, masks, masks, None)
     parents = _parents(common, areas, containment, max_ratio)
     depth, roots = _climb(parents)
-    num_parts = tf.math.unsorted_segment_sum(
-        tf.ones_like(parents), tf.maximum(parents, -1), tf.size(parents)
-    )
+    # Each mask counts once for its parent; -1, a root's, counts for none:
+    #   parents -1 0 1 0    parts 2 1 0 0    depth 0 1 2 1
+    # Mask 2 alone has no parts and lies deeper than 1: the only subpart.
+    num_parts = tf.math.unsorted_segment_sum(tf.ones_like(parents), parents, tf.size(parents))
     is_deep_leaf = tf.equal(num_parts, 0) & (depth > 1)
     level = tf.where(tf.equal(depth, 0), 0, tf.where(is_deep_leaf, 2, 1))
     areas = tf.cast(areas, tf.float64)

@@ -68,11 +68,13 @@ class Along:
       on_example: called with each example that is written, in pieces to be joined; may raise
         `RunIsOver`.
       on_fault: called with each fault.
+      turn: as in `examples.check_pairs`.
     """
 
     open_archive: Callable[..., pair_stream.ArchiveReader] = pair_stream.open_archive
     on_example: Callable[[list[bytes]], object] = lambda pieces: None
     on_fault: Callable[[faults.Fault], object] = lambda fault: None
+    turn: contextlib.AbstractContextManager = contextlib.nullcontext()
 
 
 class _ArchiveFailed(Exception):
@@ -205,7 +207,7 @@ def _serialized_examples(
 ) -> Iterator[list[bytes]]:
     """The examples of an archive. After a fault that fails it, the rest is only checked."""
     teller = reporter.Reporter(plan.staging, source.name)
-    for count, example in enumerate(_checked_examples(reader, source, plan, log), start=1):
+    for count, example in enumerate(_checked_examples(reader, source, plan, log, along), start=1):
         if teller.update(count, reader):
             _check_run(plan)
         if not (log.counts and plan.on_error == 'fail'):
@@ -221,9 +223,14 @@ def _checked_examples(
     source: pair_stream.Source,
     plan: Plan,
     log: fault_log.FaultLog,
+    along: Along,
 ) -> Iterator[annotations.Example]:
     checked = examples.check_pairs(
-        reader, archive=source.name, on_fault=log.add, decode_images=plan.decode_images
+        reader,
+        archive=source.name,
+        on_fault=log.add,
+        decode_images=plan.decode_images,
+        turn=along.turn,
     )
     try:
         for _, example in checked:

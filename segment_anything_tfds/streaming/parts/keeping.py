@@ -122,9 +122,9 @@ class Keeper:
             return shards
         return self._find_prepared().get(part.number, part)
 
-    def reader(self, part: Part, cursor: Cursor) -> KeptExamples:
-        """Reads a part from a place on, and writes its shard."""
-        return KeptExamples(part, cursor, self._policy, self)
+    def reader(self, part: Part, cursor: Cursor, turn: threading.Lock) -> KeptExamples:
+        """Reads a part from a place on, and writes its shard; `turn` as in `Along`."""
+        return KeptExamples(part, cursor, self._policy, self, turn)
 
     @contextlib.contextmanager
     def writing(self) -> Iterator[shard.Plan]:
@@ -159,8 +159,11 @@ class Keeper:
 class KeptExamples:
     """The examples of an archive, given while its shard is written."""
 
-    def __init__(self, part: Part, cursor: Cursor, policy: Policy, keeper: Keeper):
+    def __init__(
+        self, part: Part, cursor: Cursor, policy: Policy, keeper: Keeper, turn: threading.Lock
+    ):
         self._part, self._cursor, self._policy, self._keeper = part, cursor, policy, keeper
+        self._turn = turn
         self._raw = raw_bytes.Opener(policy.links_path, policy.link_wait)
         self._put: Put = lambda item: False
         self._given = 0
@@ -179,7 +182,7 @@ class KeptExamples:
           OSError: it could not be read or written to the end.
         """
         self._put = put
-        along = shard.Along(self._open, self._take, self._on_fault)
+        along = shard.Along(self._open, self._take, self._on_fault, self._turn)
         with self._keeper.writing() as plan:
             outcome = shard.build_archive(self._part.source, plan, along)
         if not self._is_wanted:

@@ -36,7 +36,7 @@ def open_part(
     if part.source is None:
         return Ahead(lambda put: _give(_read_shards(part, cursor), put), **_LIMITS)
     if keeper is not None:
-        kept = keeper.reader(part, cursor)
+        kept = keeper.reader(part, cursor, turn)
         return Ahead(kept.produce, on_close=kept.stop, **_LIMITS)
     reader = archive_examples.ArchiveExamples(part, cursor, policy, turn)
     return Ahead(lambda put: _give(reader.items(), put), on_close=reader.stop, **_LIMITS)

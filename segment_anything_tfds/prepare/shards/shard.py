@@ -74,7 +74,9 @@ class Along:
     open_archive: Callable[..., pair_stream.ArchiveReader] = pair_stream.open_archive
     on_example: Callable[[list[bytes]], object] = lambda pieces: None
     on_fault: Callable[[faults.Fault], object] = lambda fault: None
-    turn: contextlib.AbstractContextManager = contextlib.nullcontext()
+    turn: contextlib.AbstractContextManager = dataclasses.field(
+        default_factory=contextlib.nullcontext
+    )
 
 
 class _ArchiveFailed(Exception):

@@ -15,13 +15,37 @@ from segment_anything_tfds.training.sam import kerashub
 keras_hub = pytest.importorskip('keras_hub')
 
 PACKAGE = REPO / 'segment_anything_tfds'
-MODULES = {'kerashub.py', 'meta_names.py'}  # one runs the layers, one names their weights
+# Two run the layers, one names their weights.
+MODULES = {'kerashub.py', 'global_attention.py', 'meta_names.py'}
 ATTENTION = ('query_proj', 'key_proj', 'value_proj', 'out_proj', 'num_heads')
+# Public, as arguments of the layers.
+ARGUMENTS = {
+    'input_image_size',
+    'image_embedding_size',
+    'window_size',
+    'num_heads',
+    'key_dim',
+    'use_rel_pos',
+}
 # Where the parts are in a backbone; of layers of one kind, the first.
 PARTS = {
     'image_encoder': ('layers', 'neck'),
-    'image_encoder.layers[3]': ('attention', 'layer_norm1', 'layer_norm2', 'mlp_block'),
-    'image_encoder.layers[3].attention': ('qkv', 'projection', 'add_decomposed_relative_pe'),
+    'image_encoder.layers[3]': (
+        'attention',
+        'layer_norm1',
+        'layer_norm2',
+        'mlp_block',
+        'window_size',
+    ),
+    'image_encoder.layers[3].attention': (
+        'qkv',
+        'projection',
+        'add_decomposed_relative_pe',
+        'num_heads',
+        'key_dim',
+        'scale',
+        'use_rel_pos',
+    ),
     'prompt_encoder': (
         'positional_embedding_layer',
         'background_point_embed',
@@ -84,13 +108,13 @@ def test_parts_that_are_used(backbone, path):
     assert not [name for name in PARTS[path] if not hasattr(part, name)]
 
 
-def test_private_parts_are_in_two_modules():
+def test_private_parts_are_in_few_modules():
     private = {
         name
         for path, names in PARTS.items()
         if path != 'image_encoder' and 'transformer' not in path
         for name in names
-        if '_' in name and name not in ('input_image_size', 'image_embedding_size')
+        if '_' in name and name not in ARGUMENTS
     }
     for path in PACKAGE.rglob('*.py'):
         if path.name not in MODULES:

@@ -14,9 +14,9 @@ from segment_anything_tfds.annotate import crop_grid, precision
 from segment_anything_tfds.annotate import settings as settings_lib
 from segment_anything_tfds.training.prediction import compiling, letterbox
 
-# Bytes that the attention between all tokens of a batch of crops may take; a SAM of ViT-B's shape
-# takes 0.8 GB a crop.
-_ATTENTION_BYTES = {'cpu': 256 << 20, 'accelerator': 4 << 30}
+# Bytes that a head's attention between all tokens may take for a batch of crops: a crop of 1024
+# pixels takes 67 MB.
+_ATTENTION_BYTES = {'cpu': 64 << 20, 'accelerator': 512 << 20}
 _MOST_CROPS = 4
 
 
@@ -116,7 +116,7 @@ def _fitting_crops(model: Any) -> int:
     encoder = model.backbone.image_encoder
     tokens = (encoder.input.shape[1] // encoder.patch_size) ** 2
     device = 'accelerator' if precision.has_accelerator() else 'cpu'
-    fitting = _ATTENTION_BYTES[device] // (4 * encoder.num_heads * tokens**2)
+    fitting = _ATTENTION_BYTES[device] // (4 * tokens**2)
     return min(max(1, fitting), _MOST_CROPS)
 
 

@@ -20,8 +20,11 @@ def halves(model: Any) -> tuple[Callable, Callable]:
 @functools.lru_cache(maxsize=1)
 def _halves(model: Any, variables: int) -> tuple[Callable, Callable]:
     del variables  # LoRA adds some, and the layers compute with them
-    encode = compiled(model, lambda image, content_size: model.encode(image, content_size))
-    return encode, compiled(model, model.decode)
+
+    def encode(image, content_size):
+        return model.encode(image, content_size, heads_in_turns=True)
+
+    return compiled(model, encode), compiled(model, model.decode)
 
 
 def compiled(model: Any, function: Callable) -> Callable:

@@ -22,6 +22,7 @@ from keras import ops
 TESTED = (0, 32)
 # ViTDetBackbone takes images in 0 to 1 and normalises them by these itself.
 MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
 
 
 def check_version() -> None:

@@ -12,7 +12,14 @@ import keras
 from keras import ops
 
 from segment_anything_tfds.training import content, losses
-from segment_anything_tfds.training.sam import checks, kerashub, rounds, steps, tokens
+from segment_anything_tfds.training.sam import (
+    checks,
+    global_attention,
+    kerashub,
+    rounds,
+    steps,
+    tokens,
+)
 
 _PACKAGE = 'segment_anything_tfds'
 _PARTS = ('image_encoder', 'prompt_encoder', 'mask_decoder')
@@ -100,7 +107,7 @@ class PromptableSegmenter(keras.Model):
         self.lora_rank = None
         self.built = True
 
-    def encode(self, image, content_size=None, training=False):
+    def encode(self, image, content_size=None, training=False, heads_in_turns=False):
         """Image embeddings: [B, H, W, 3] gives [B, H / 16, W / 16, C].
 
         Args:
@@ -108,12 +115,15 @@ class PromptableSegmenter(keras.Model):
           content_size: int [B, 2], height and width of the image without its padding, which lies
             right and below. It becomes zero after normalising, as SAM's; without, nothing does.
           training: whether layers train.
+          heads_in_turns: for inference in less memory; see `global_attention`.
         """
         image = ops.cast(image, 'float32')
         image = (image - ops.array(self.pixel_mean)) / ops.array(self.pixel_std)
         if content_size is not None and not self._normalises_twice:
             inside = content.inside(self._share(content_size), *image.shape[1:3])
             image = ops.where(inside[..., None], image, ops.array(kerashub.MEAN))
+        if heads_in_turns:
+            return global_attention.encode(self.backbone.image_encoder, image)
         return self.backbone.image_encoder(image, training=training)
 
     def decode(self, embeddings, prompts):

@@ -14,6 +14,7 @@ from keras import ops
 from meta_reference import meta  # noqa: F401  (a fixture)
 
 from segment_anything_tfds import annotate, training
+from segment_anything_tfds.annotate import model_calls
 
 pytest.importorskip('keras_hub')
 
@@ -154,6 +155,21 @@ def test_refined_masks(little):
     once, twice = (_generate(little, image, use_m2m=refine) for refine in (False, True))
     assert twice and once != twice
     assert twice[0].keys() == once[0].keys()
+
+
+def test_fewer_points_at_once_for_a_large_model(little, monkeypatch):
+    image, chosen = cases.scene(4), annotate.settings.get('default', points_per_side=8, **EVERY)
+    generators = [annotate.MaskGenerator(little, chosen)]
+    side, channels = 16, little.backbone.image_encoder.output_shape[-1]  # of the logits
+    monkeypatch.setattr(model_calls, '_FEATURE_BYTES', 11 * 4 * side * side * (channels // 8))
+    generators.append(annotate.MaskGenerator(little, chosen))
+    assert [generator._calls._points for generator in generators] == [64, 11]
+    many, few = (generator.generate(image) for generator in generators)
+    assert len(many) == len(few) > 20
+    found = cases.match(many, few)
+    assert not found.alone
+    for one, other in found.pairs:
+        assert one['predicted_iou'] == pytest.approx(other['predicted_iou'], abs=1e-5)
 
 
 def test_half_precision_is_of_the_image_encoder_alone(little):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,6 +19,9 @@ from segment_anything_tfds.training.prediction import compiling, letterbox
 # pixels takes 67 MB.
 _ATTENTION_BYTES = {'cpu': 64 << 20, 'accelerator': 512 << 20}
 _MOST_CROPS = 4
+# Bytes that the decoder's enlarged features may take for a batch of points on a CPU, where smaller
+# batches are as fast. A point takes 8 MB in Meta's models, and the decoder holds some three copies.
+_FEATURE_BYTES = 128 << 20
 
 
 class ModelCalls:
@@ -25,7 +29,8 @@ class ModelCalls:
 
     Args:
       model: a `training.PromptableSegmenter`.
-      settings: of which the sizes of batches and `multimask_output` count.
+      settings: of which the sizes of batches and `multimask_output` count; on a CPU, a batch of
+        points may be smaller for a large model, to save memory.
 
     Attributes:
       side: of the square that the model sees, in pixels.
@@ -37,6 +42,7 @@ class ModelCalls:
         self.low_size = (self.side // 4, self.side // 4)
         self._settings = settings
         self._crops = settings.crops_per_batch or _fitting_crops(model)
+        self._points = min(settings.points_per_batch, _fitting_points(model))
         self._halves = _halves(model, len(model.variables))
 
     def content_size(self, size: tuple[int, int]) -> tuple[int, int]:
@@ -86,7 +92,7 @@ class ModelCalls:
         Yields:
           Which of the points, predicted IoU float32 [p, M], and logits float32 [p, M, h, w].
         """
-        step = self._settings.points_per_batch
+        step = self._points
         for start in range(0, len(points), step):
             batch = slice(start, min(start + step, len(points)))
             count = batch.stop - start
@@ -118,6 +124,15 @@ def _fitting_crops(model: Any) -> int:
     device = 'accelerator' if precision.has_accelerator() else 'cpu'
     fitting = _ATTENTION_BYTES[device] // (4 * tokens**2)
     return min(max(1, fitting), _MOST_CROPS)
+
+
+def _fitting_points(model: Any) -> int:
+    """How many points to decode at once, at most."""
+    if precision.has_accelerator():
+        return sys.maxsize
+    _, height, width, channels = model.backbone.image_encoder.output_shape
+    enlarged = 4 * (4 * height) * (4 * width) * (channels // 8)
+    return max(1, _FEATURE_BYTES // enlarged)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -25,7 +25,7 @@ class Settings:
       points_per_side: points along each side of the grid on the whole image; `None` where
         `point_grids` is given.
       points_per_batch: prompts in one call of the mask decoder. More is faster on an accelerator
-        and takes more memory; the masks are the same.
+        and takes more memory; the masks are the same. On a CPU a large model decodes fewer.
       pred_iou_thresh: a mask is kept where its predicted IoU is above this; 0 keeps all.
       stability_score_thresh: a mask is kept where its stability score is at least this; 0 keeps
         all.

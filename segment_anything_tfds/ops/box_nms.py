@@ -17,7 +17,7 @@ def nms(
     box_format: str = 'xyxy',
     max_boxes: int | None = None,
 ) -> tf.Tensor:
-    """Greedy non-maximum suppression by box IoU; the same indices as `torchvision.ops.nms`.
+    """Drops boxes that overlap a better one, by IoU; the same indices as `torchvision.ops.nms`.
 
     Boxes are taken by falling score (at equal scores, the earlier one first); one is dropped if its
     IoU with a box that was kept is greater than `threshold`. IoU is computed in float32, and

@@ -167,7 +167,7 @@ def jitter(
 
 @tf.autograph.experimental.do_not_convert
 def area(boxes: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
-    """Area of each box in square pixels, counting the last pixel; 0 where the box is turned over.
+    """Measures each box in square pixels, counting the last pixel; 0 where the box is turned over.
 
     Args:
       boxes: [..., 4], in `box_format`.
@@ -188,7 +188,7 @@ def area(boxes: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
 
 @tf.autograph.experimental.do_not_convert
 def iou(a: tf.Tensor, b: tf.Tensor, *, box_format: str = 'xyxy') -> tf.Tensor:
-    """Intersection over union of every box of `a` with every box of `b`.
+    """Divides intersection by union, for every box of `a` with every box of `b`.
 
     Two boxes without area have an IoU of 0.
 

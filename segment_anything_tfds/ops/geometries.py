@@ -75,7 +75,7 @@ def jitter(
     seed: tf.Tensor,
     scale_range: tuple[float, float] = (0.1, 2.0),
 ) -> Geometry:
-    """Large-scale jitter (Ghiasi et al. 2021): random scale, then crop or pad to the canvas.
+    """Draws large-scale jitter (Ghiasi et al. 2021): a scale, then crop or pad to the canvas.
 
     The scale is uniform in `scale_range`, times the scale at which the image just fits the canvas.
     Where the scaled image is larger than the canvas, a window is cut at a uniform place; it starts

@@ -204,7 +204,7 @@ def is_inside(points: tf.Tensor, geometry: Geometry) -> tf.Tensor:
 
 
 def _window_of(geometry: Geometry, extent: tf.Tensor) -> tf.Tensor:
-    """float64 [4], the window of the image that `extent`, int32 [2], of the canvas shows.
+    """Returns float64 [4], the window of the image that `extent`, int32 [2], of the canvas shows.
 
     A mirrored geometry shows what lies left of its window right of it. With the whole image of
     width 4 at scale 2 on a canvas of width 10, 2 columns of padding are 1 column of the image:

@@ -111,7 +111,7 @@ def choice(where: str, argument: str, value: object, allowed: Iterable[str]) -> 
 
 
 def is_int(value: object) -> bool:
-    """Whether `value` is an int, of Python or a scalar of NumPy, and no bool."""
+    """Tells whether `value` is an int, of Python or a scalar of NumPy, and no bool."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool)
 
 

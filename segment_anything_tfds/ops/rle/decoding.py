@@ -103,7 +103,7 @@ def draw_view(
     placement: tf.Tensor | None = None,
     method: str = 'nearest',
 ) -> tuple[tf.Tensor, tf.Tensor | None]:
-    """As `decode_resized`, and for `nearest` also bool [N], which masks have a pixel there.
+    """Draws as `decode_resized`; for `nearest` also bool [N], which masks have a pixel there.
 
     That is known from the runs; what was drawn need not be looked at.
     """
@@ -176,7 +176,7 @@ def patch_shares(
 
 
 def _static_size(size: tf.Tensor) -> list[int | None]:
-    """Height and width as far as they are known while tracing."""
+    """Gives height and width as far as they are known while tracing."""
     value = None if size is None else tf.get_static_value(tf.convert_to_tensor(size))
     if value is None or value.size == 0:
         return [None, None]

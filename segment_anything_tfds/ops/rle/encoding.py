@@ -89,6 +89,8 @@ def encode_changes(
 
 def _write(numbers: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
     """Writes int64 numbers of at most 35 bits, 5 bits a character, as one string a row."""
+    # One character holds -16 to 15, two -512 to 511, ... -1 - n of a negative n needs as many as n:
+    # -16 and 15 have the magnitude 15, one character; -17 and 16 have 16, two.
     magnitude = tf.maximum(numbers, -1 - numbers)
     limits = tf.constant(
         [1 << (5 * digits - 1) for digits in range(1, counts_text.MAX_DIGITS)], tf.int64
@@ -106,7 +108,7 @@ def _write(numbers: tf.Tensor, splits: tf.Tensor) -> tf.Tensor:
 
 
 def _pixel_before(masks: tf.Tensor) -> tf.Tensor:
-    """The pixel before each one in column-major order; background before the first."""
+    """Gives the pixel before each one in column-major order; background before the first."""
     last_row = tf.pad(masks[:, -1:, :-1], [[0, 0], [0, 0], [1, 0]])
     return tf.concat([last_row, masks[:, :-1]], 1)
 

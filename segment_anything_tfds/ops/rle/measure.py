@@ -121,7 +121,9 @@ def centroid(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     height = tf.cast(tf.maximum(masks.height, 1), tf.int64)
 
     def sums_before(position):
-        """Sums of x and of y over all pixels before `position`."""
+        """Sums up x, and y, over all pixels before `position`."""
+        # Whole columns 0 to x - 1, then rows 0 to y - 1 of column x. In columns of 4, before
+        # position 6 (x = 1, y = 2): x sums to 4 * 0 + 1 * 2 = 2, y to 0 + 1 + 2 + 3 + 0 + 1 = 7.
         x, y = position // height, position % height
         sum_x = height * (x * (x - 1) // 2) + x * y
         sum_y = x * (height * (height - 1) // 2) + y * (y - 1) // 2
@@ -150,6 +152,7 @@ def corners(
     height = tf.maximum(height, 1)
     first, last = found.starts, found.ends - 1
     x_first, x_last = tf.truncatediv(first, height), tf.truncatediv(last, height)
+    # a run that goes on in another column touches the bottom of the one and the top of the other
     within = tf.equal(x_first, x_last)
     y_first = tf.where(within, first - x_first * height, 0)
     y_last = tf.where(within, last - x_last * height, height - 1)

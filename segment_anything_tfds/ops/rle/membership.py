@@ -84,7 +84,7 @@ def leaf_map(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     rank = tf.math.invert_permutation(order)
     parts = tf.maximum(tf.size(edges) - 1, 0)
     best = tf.math.unsorted_segment_min(ranges.take(rank, mask), interval, parts)
-    best = tf.minimum(best, masks.number)
+    best = tf.minimum(best, masks.number)  # a minimum over nothing is the largest int: no mask
     value = ranges.take(tf.concat([order, [-1]], 0), best)
     drawn = ranges.repeat(value, edges[1:] - edges[:-1])
     drawn = tf.transpose(tf.reshape(drawn, tf.reverse(target, [0])))
@@ -94,8 +94,8 @@ def leaf_map(counts: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 def _overlay(masks: boundaries.Masks) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Cuts the line of positions wherever any mask starts or ends, and lists who covers what.
 
-    Masks with runs [0, 4) and [2, 3) cut the positions 0 to 5 into four parts: edges 0 2 3 4 5;
-    mask 0 covers parts 0, 1, 2 and mask 1 part 1.
+    Masks with runs [0, 4) and [2, 3) cut 5 pixels at the edges 0 0 2 3 4 5, into five parts, the
+    first one empty; mask 0 covers parts 0 to 3, mask 1 part 2.
 
     Returns:
       int32 [E + 1] edges, rising; and for each pair of a part and a mask that covers it, both

@@ -1,7 +1,7 @@
 """Every mask against every mask, from the runs: intersection, IoU, non-maximum suppression.
 
-The number of foreground pixels before a position is found by one binary search (`_line`), so the
-intersection of two masks is a sum over the runs of one of them: pixels of the other before the
+The number of foreground pixels before a position is found by one binary search (`number_line`), so
+the intersection of two masks is a sum over the runs of one of them: pixels of the other before the
 run's end, less those before its start. Only pairs whose boxes touch are looked at, the mask with
 fewer runs in the common columns is walked, and pairs are taken in portions, so that memory does not
 grow with their number.
@@ -45,7 +45,7 @@ def intersection_area(a: tf.Tensor, b: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
 def iou(
     a: tf.Tensor, b: tf.Tensor, size: tf.Tensor, *, crowd: tf.Tensor | None = None
 ) -> tf.Tensor:
-    """Intersection over union of every mask of `a` with every mask of `b`.
+    """Divides intersection by union, for every mask of `a` with every mask of `b`.
 
     The same numbers as `pycocotools.mask.iou(a, b, crowd)`, rounded to float32; two empty masks
     have an IoU of 0.
@@ -90,7 +90,7 @@ def nms(
     *,
     max_masks: int | None = None,
 ) -> tf.Tensor:
-    """Greedy non-maximum suppression by mask IoU.
+    """Drops masks that overlap a better one: greedy non-maximum suppression by mask IoU.
 
     Masks are taken by falling score (at equal scores, the earlier one first); one is dropped if its
     IoU with a mask that was kept is greater than `threshold`.
@@ -224,6 +224,11 @@ def _intersections(line: number_line.Line, num_a, num_b, height, *, symmetric=Fa
 
 def _walk(line: number_line.Line, pairs: tf.Tensor, begin: tf.Tensor, stop: tf.Tensor) -> tf.Tensor:
     """Returns int64 [P], common pixels of each pair, which lie in positions [begin, stop)."""
+    # Two masks of 16 pixels: 0 has the runs [1, 7) and [9, 11), 1 has [5, 8), on the line [21, 24).
+    # Mask 1 has fewer, so its run is moved by 0 - 16 to where mask 0 lies, [5, 8). Foreground
+    # before 8 less foreground before 5: 6 - 4 = 2 common pixels.
+    # A run that begins before `begin` or ends after `stop` is walked whole: the other mask has no
+    # pixel out there.
     offsets = pairs * line.pixels
     first = ranges.rank(line.ends, offsets + begin[:, tf.newaxis], side='right')
     after = ranges.rank(line.starts, offsets + stop[:, tf.newaxis], side='left')
@@ -235,6 +240,7 @@ def _walk(line: number_line.Line, pairs: tf.Tensor, begin: tf.Tensor, stop: tf.T
 
     def portion(done, sums):
         upto = ranges.rank(splits, splits[done] + PORTION, side='right') - 1
+        # one pair at least, even if it alone is more than a portion
         upto = tf.minimum(tf.maximum(upto, done + 1), tf.size(shift, tf.int64))
         part = _walk_portion(line, first[done:upto], after[done:upto], shift[done:upto])
         return upto, tf.concat([sums, part], 0)

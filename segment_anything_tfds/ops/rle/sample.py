@@ -94,6 +94,8 @@ def _uniform(
         background pixel 6     5 lie before the first run, 7 before the second: 6 + 2 = 8
     """
     number, found = masks.number, masks.found
+    # Of each mask, `first` numbers its first foreground (or background) pixel, `splits` its first
+    # run, and `offset` its first pixel of any kind.
     pixels = tf.cast(masks.height, tf.int64) * tf.cast(masks.width, tf.int64)
     before = tf.pad(tf.cumsum(tf.cast(found.ends - found.starts, tf.int64)), [[1, 0]])
     starts = tf.cast(found.starts, tf.int64)
@@ -117,7 +119,7 @@ def _uniform(
 def _farthest(
     line: number_line.Line, bits: tf.Tensor, height: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """As `_uniform`, for the pixel with the largest distance to the nearest pixel outside."""
+    """Finds, as `_uniform`, a position of each mask: the one farthest from any pixel outside."""
     columns, rows = (
         _spread(line.low[:, 0], line.last[:, 0]),
         _spread(line.low[:, 1], line.last[:, 1]),
@@ -170,6 +172,8 @@ def _vertical_distances(line, last, columns, rows, offset, height) -> tf.Tensor:
     run = ranges.rank(line.starts, position, side='right') - 1
     start = tf.maximum(ranges.take(line.starts, run), top)
     end = tf.minimum(ranges.take(line.ends, run), top + height)
+    # In a run [2, 5) the rows 2, 3, 4 are 1, 2, 1 from the nearest one outside; between runs, `end`
+    # lies before the position, and what comes out is not above 0.
     distance = tf.minimum(position - start + 1, end - position)
     inside = (columns <= last[0]) & (rows <= last[1])[:, tf.newaxis]
     return tf.cast(tf.where(inside, tf.maximum(distance, 0), 0), tf.float32)

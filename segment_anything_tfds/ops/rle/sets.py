@@ -100,6 +100,9 @@ def _combine(
         _boundaries(_repeated(b, num_masks), stride),
     )
     inside = operation(in_a, in_b)
+    # Where boundaries are equal, the last one knows what holds after all of them. The union of
+    # [1, 3) and [3, 5): keys 1 3 3 5, inside after each 1 0 1 0; without the first 3 there is no
+    # change at 3, and the one run [1, 5) is left.
     last = tf.concat([keys[1:] != keys[:-1], tf.ones_like(keys[:1], tf.bool)], 0)
     keys, inside = tf.boolean_mask(keys, last), tf.boolean_mask(inside, last)
     changes = tf.not_equal(inside, tf.concat([tf.zeros_like(inside[:1]), inside[:-1]], 0))
@@ -125,7 +128,7 @@ def _paired_number(where: str, num_a: tf.Tensor, num_b: tf.Tensor) -> tf.Tensor:
 
 
 def _repeated(masks: boundaries.Masks, num_masks: tf.Tensor) -> boundaries.ForegroundRuns:
-    """The runs of N masks; those of one mask alone are repeated for each of N."""
+    """Gives the runs of N masks; those of one mask alone are repeated for each of N."""
     copies = tf.where(tf.equal(masks.number, 1), num_masks, 1)[tf.newaxis]
     rows, starts, ends = (tf.tile(part, copies) for part in masks.found)
     copy = tf.repeat(tf.range(copies[0]), tf.size(masks.found.rows))

@@ -166,6 +166,7 @@ def takes_masks(function: Callable) -> Callable:
     @tf.autograph.experimental.do_not_convert
     @functools.wraps(function)
     def call(*args, **kwargs):
+        # By identity, so that a dict that is given twice is read once, and `a is b` still holds.
         given, were_read = list(args), {}
         for index, value in enumerate(given[:place]):
             if isinstance(value, Mapping):
@@ -175,7 +176,7 @@ def takes_masks(function: Callable) -> Callable:
         if any(isinstance(value, Masks) for value in given[:place]):
             try:
                 signature.bind(*given, **kwargs)
-            except TypeError:
+            except TypeError:  # one argument too few: `size` was left out, later ones moved up
                 given.insert(place, None)
         return function(*given, **kwargs)
 
@@ -200,7 +201,7 @@ def read_two(
         return one, one
     two = read(where, b, size)
     if not (isinstance(a, Masks) or isinstance(b, Masks)):
-        return one, two
+        return one, two  # both were held against the one `size`
     none = tf.equal(one.number, 0) | tf.equal(two.number, 0)
     same = tf.equal(one.height, two.height) & tf.equal(one.width, two.width)
 

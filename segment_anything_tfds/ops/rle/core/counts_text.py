@@ -22,8 +22,10 @@ MAX_DIGITS = 7  # characters of one number: 35 bits
 TAIL = 4  # zeros behind the last mask
 SHORT = 3  # characters of numbers that 16 bits hold
 _BITS, _SIGN = np.int16(5), np.int16(16)
-_LOWEST = np.int16(-(2 ** (5 * SHORT - 1)))  # of such numbers
-_LONGER = np.int16(2 ** (5 * SHORT) - 1)  # from there to the highest, which is read one by one too
+_LOWEST = np.int16(-(2 ** (5 * SHORT - 1)))  # of such numbers: -16384
+# -16384 + 32767 = 16383 is the highest of them. It marks numbers of more characters, so where it is
+# meant, that number is read as one of those, to the same value.
+_LONGER = np.int16(2 ** (5 * SHORT) - 1)
 
 
 class Text(NamedTuple):
@@ -45,7 +47,7 @@ def join(counts: tf.Tensor) -> Text:
 
 
 def length_check(text: Text) -> validate.Check:
-    """Whether the strings are short enough together for what is done with them."""
+    """Checks that the strings are short enough together for what is done with them."""
     total = text.splits[-1]
 
     def describe():
@@ -83,6 +85,8 @@ def numbers(characters: tf.Tensor, stops: tf.Tensor) -> tuple[tf.Tensor, tf.Tens
     found = tf.maximum(found, before * _LONGER + _LOWEST)  # as `before` is 0 or 1
     found = tf.cast(ranges.take(found, stops), tf.int64)
     longer = tf.where(tf.equal(found, int(_LONGER + _LOWEST)))[:, 0]
+    # A number has the characters after the last one of the number before; before number 0 that is
+    # -1. At stops 1 4, number 1 has 4 - 1 = 3 of them, number 0 has 1 - -1 = 2.
     last, first = (ranges.take(stops, at) for at in (longer, tf.maximum(longer, 1) - 1))
     digits = last - tf.where(longer > 0, first, -1)
     values = _long_numbers(characters, last, tf.cast(digits, tf.int32))

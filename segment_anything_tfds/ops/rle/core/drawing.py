@@ -113,6 +113,12 @@ def _spans(changes: tf.Tensor, grid: Grid, num_masks: tf.Tensor) -> tf.Tensor:
     ).rt_dense_values
     places = tf.ensure_shape(places, [None])
     column = tf.truncatediv(places, height)
+    # Row by row, every second place starts a span and the next one ends it. The changes above:
+    #   by column (column row)   1 0   2 1   3 0   3 1
+    #   by row                   1 0   3 0   2 1   3 1
+    #   spans of a result 3 wide: [1, 3) in row 0, and [3 + 2, 3 + 3) in row 1
+    # No span goes on in the next mask: each has an even number of changes in a row, as the one
+    # column more than it has is background.
     shape = tf.stack([columns * tf.cast(num_masks, tf.int64), height])
     column, row = _by_row(column, places - column * height, shape)
     mask = column // columns
@@ -161,11 +167,15 @@ def _write(spans: tf.Tensor, total: tf.Tensor) -> tf.Tensor:
     num_units = tf.cast((total + unit - 1) // unit, tf.int32)
     units = tf.cast(spans // unit, tf.int32)
     size = tf.cast(unit, tf.int32)
+    # Row k of `before` is a unit with k ones, the rest zeros. Starts look up rows of the first half
+    # of the table, which are negative, ends those of the second.
     within = tf.cast(spans % unit, tf.int32) + [0, size + 1]
     full = tf.raw_ops.RaggedRange(
         starts=units[:, 0], limits=units[:, 1], deltas=1, Tsplits=tf.int64
     ).rt_dense_values
     before = _numbers(tf.sequence_mask(tf.range(size + 1), size, tf.uint8))
+    # A span that ends with the result ends in a unit that is not there, before which nothing is:
+    # the zeros may be added to any other.
     places = tf.concat([full, tf.minimum(tf.reshape(units, [-1]), num_units - 1)], 0)
     parts = tf.gather(tf.concat([-before, before], 0), tf.reshape(within, [-1]))
     values = tf.concat([tf.tile(before[size:], [tf.size(full), 1]), parts], 0)
@@ -179,7 +189,7 @@ def _numbers(pixels: tf.Tensor) -> tf.Tensor:
 
 
 def _unit(total: tf.Tensor) -> tf.Tensor:
-    """The largest unit that fills the result exactly, or just the largest if all such are small."""
+    """Gives the largest unit that fills the result exactly, or of all, if such are small."""
     units = tf.range(4, MAX_UNIT + 1, 4, dtype=tf.int64)
     exact = tf.reduce_max(tf.where(tf.equal(total % units, 0), units, 0))
     return tf.where(exact >= MIN_UNIT, exact, MAX_UNIT)

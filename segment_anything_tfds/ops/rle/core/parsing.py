@@ -37,7 +37,7 @@ def parse(
         validate.first_fault(where, [*checks, counts_text.length_check(text)])
     ):
         text = counts_text.Text(tf.identity(text.characters), text.splits)
-    stops = tf.where(text.characters < 32)[:, 0]
+    stops = tf.where(text.characters < 32)[:, 0]  # the last character of a number has no 32
     row_splits = ranges.rank(stops, text.splits, side='left')
     numbers, longest = counts_text.numbers(text.characters, stops)
     rows = _lay_out(row_splits, tf.size(numbers, tf.int64))
@@ -79,12 +79,14 @@ class _Rows(NamedTuple):
     total: tf.Tensor
 
     def before(self, sums: tf.Tensor, values: tf.Tensor, offset: int) -> tf.Tensor:
-        """[N + 1], running sums before the value at a place in each row, which is in no sum yet."""
+        """Returns [N + 1], running sums before the value at a place in each row."""
+        # Of a row that is shorter, the place lies in a later row, and nothing of the row uses it;
+        # behind the last mask stand the zeros of the tail, three at least.
         places = self.starts + offset
         return ranges.take(sums, places) - ranges.take(values, places)
 
     def repeat(self, values: tf.Tensor) -> tf.Tensor:
-        """[total], values of rows for each of their numbers, `index` added."""
+        """Returns [total], values of rows for each of their numbers, `index` added."""
         limits = values + self.sizes
         return tf.raw_ops.RaggedRange(starts=values, limits=limits, deltas=_ONE).rt_dense_values
 
@@ -100,7 +102,7 @@ def _lay_out(row_splits: tf.Tensor, count: tf.Tensor) -> _Rows:
 
 
 def _undo_differences(numbers: tf.Tensor, rows: _Rows) -> tf.Tensor:
-    """From the fourth run on, a number is the difference to the run two before it.
+    """Undoes differences: from the fourth number on, they are to the run two before it.
 
     So each mask has its first run, and two chains that start at its second and third run. All
     numbers stand in two columns, whose running sums make the chains of all masks at once; what had
@@ -113,14 +115,15 @@ def _undo_differences(numbers: tf.Tensor, rows: _Rows) -> tf.Tensor:
         third chain    begins at 9: 22, 15, less the 13 before it: 9, 2        -7 0   15  9
     """
     sums = tf.reshape(tf.cumsum(tf.reshape(numbers, [-1, 2])), [-1])
+    # `repeat` counts on from its values, so `index` is added to the other side too
     second, third = (rows.repeat(rows.before(sums, numbers, offset)) for offset in (1, 2))
     chains = sums + rows.index - tf.where(tf.cast(rows.index & 1, tf.bool), second, third)
-    first = ranges.take(numbers, rows.starts)
+    first = ranges.take(numbers, rows.starts)  # in no chain, so what stands there is none of its
     return tf.tensor_scatter_nd_update(chains, rows.starts[:, tf.newaxis], first)
 
 
 def _cumulative_in_row(lengths: tf.Tensor, rows: _Rows) -> tf.Tensor:
-    """Running sums that begin anew in each row; they mean nothing if a length is out of range."""
+    """Sums up anew in each row; the sums mean nothing if a length is out of range."""
     sums = tf.cumsum(lengths)
     return sums + rows.index - rows.repeat(rows.before(sums, lengths, 0))
 
@@ -204,6 +207,6 @@ def _sum_check(sums: tf.Tensor, height: tf.Tensor, width: tf.Tensor) -> validate
 
 
 def _locate(splits: tf.Tensor, at: tf.Tensor) -> list[tf.Tensor]:
-    """The row that a value stands in, and its place there, for a message."""
+    """Gives the row that a value stands in, and its place there, for a message."""
     row = tf.maximum(tf.searchsorted(splits, [at], side='right')[0] - 1, 0)
     return [row, at - validate.value_at(splits, row)]

@@ -30,7 +30,7 @@ class Axis(NamedTuple):
     target: tf.Tensor
 
     def samples_before(self) -> tf.Tensor:
-        """int32 [source + 1], content pixels whose centre lies before each source pixel."""
+        """Returns int32 [source + 1], content pixels whose centre lies before each source pixel."""
         # 5 pixels on 3: centres at 1/6, 3/6 and 5/6 of 5 lie in pixels 0, 2 and 4, so before the
         # pixels 0 to 5 there are 0 1 1 2 2 3 of them: pixels 1 and 3 are not sampled.
         content = tf.cast(self.content, self.start.dtype)
@@ -42,7 +42,7 @@ class Axis(NamedTuple):
         return tf.searchsorted(sampled, tf.cast(tf.range(self.source + 1), sampled.dtype))
 
     def to_content(self, positions: tf.Tensor) -> tf.Tensor:
-        """float64, like `positions`: source pixels to content pixels."""
+        """Maps source pixels to content pixels; float64, like `positions`."""
         start, extent = (tf.cast(part, tf.float64) for part in (self.start, self.extent))
         scale = tf.cast(self.content, tf.float64) / extent
         return (tf.cast(positions, tf.float64) - start) * scale
@@ -62,6 +62,8 @@ def limit_output(
     """Checks that N × h × w values fit `MAX_OUTPUT`, and a mask and all columns `MAX_PIXELS`."""
     target = tf.cast(target, tf.int64)
     height, width = tf.unstack(tf.clip_by_value(target, 0, boundaries.MAX_PIXELS))
+    # `drawing` numbers the columns of all masks in int32, one more a mask than are drawn. Divided,
+    # not multiplied, since N × height × width may pass int64.
     divisor = tf.maximum(tf.cast(num_masks, tf.int64), 1)
     fits = (height * width <= boundaries.MAX_PIXELS) & (width < boundaries.MAX_PIXELS // divisor)
     fits &= tf.minimum(height * width, boundaries.MAX_PIXELS) <= MAX_OUTPUT // itemsize // divisor

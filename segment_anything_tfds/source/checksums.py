@@ -75,7 +75,7 @@ class Checksums:
         return _key(name) in self._entries
 
     def digest(self, name: str) -> str | None:
-        """The digest that an intact copy should have, the most trusted one; `None` if unknown."""
+        """Gives the digest that an intact copy has, the most trusted one; `None` if unknown."""
         good = self._of(name, 'good')
         return max(good, key=lambda entry: entry.trusted).md5 if good else None
 

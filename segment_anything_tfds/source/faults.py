@@ -37,7 +37,7 @@ class Fault:
         return f'{" / ".join(where)}: {self.detail} [{self.reason}]'
 
     def to_json(self) -> str:
-        """The fault as one line of JSON; `count` is left out where it is 1."""
+        """Gives the fault as one line of JSON; `count` is left out where it is 1."""
         fields = dataclasses.asdict(self)
         if self.count == 1:
             del fields['count']

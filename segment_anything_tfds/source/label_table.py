@@ -59,7 +59,7 @@ class LabelTable:
     columns: dict[str, Column]
 
     def kinds(self) -> dict[str, type]:
-        """`str` or `float` of each column that has one value for an id."""
+        """Gives `str` or `float` of each column that has one value for an id."""
         return {
             name: float if column.words is None else str
             for name, column in self.columns.items()
@@ -67,7 +67,7 @@ class LabelTable:
         }
 
     def look_up(self, ids: Sequence[int]) -> dict[str, list | np.ndarray]:
-        """What the table says of some ids.
+        """Gives what the table says of some ids.
 
         Args:
           ids: N ids.

@@ -70,7 +70,7 @@ class Meter:
     def part(
         self, title: str, total: int | None = None, done: int = 0
     ) -> Iterator[Callable[[int], None]]:
-        """One of several things that are under way; gives what to call with a count.
+        """Begins one of several things that are under way; gives what to call with a count.
 
         Args:
           title: what it is.
@@ -213,7 +213,7 @@ def _draw(progress: Progress) -> tqdm.tqdm:
 
 
 def _columns() -> int | None:
-    """80 where a terminal does not know its width, since nothing is drawn on 0 columns."""
+    """Gives 80 where a terminal does not know its width, since nothing is drawn on 0 columns."""
     try:
         return None if os.get_terminal_size(sys.stderr.fileno()).columns else 80
     except (OSError, ValueError):

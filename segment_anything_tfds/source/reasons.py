@@ -25,7 +25,7 @@ CONSEQUENCES = ('record_missing', 'image_missing')
 
 
 def is_root(reason: str) -> bool:
-    """Whether a fault is one of a whole archive, which may be the cause of others in it."""
+    """Tells whether a fault is one of a whole archive, which may be the cause of others in it."""
     return reason in REASONS and REASONS[reason].level in ('whole archive', 'archive', 'run')
 
 
@@ -153,7 +153,7 @@ _CONSEQUENCES = {
 
 
 def to_markdown() -> str:
-    """The table for the documentation, one section a level."""
+    """Gives the table for the documentation, one section a level."""
     lines = ['# What can be wrong with the data', '', _INTRODUCTION]
     for level, consequence in _CONSEQUENCES.items():
         lines += ['', f'## {consequence}', '', '| reason | rule that was broken |', '|---|---|']

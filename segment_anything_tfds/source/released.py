@@ -10,7 +10,7 @@ DATASET_BYTES = int(10.59 * 2**40)  # as TFDS writes it
 
 
 def images(archives: int) -> list[int]:
-    """Images in each of so many archives.
+    """Counts the images in each of so many archives.
 
     All archives together have 638 images less than 1,000 full ones; which archives lack them is not
     known, so the last one stands for those.
@@ -26,5 +26,5 @@ def images(archives: int) -> list[int]:
 
 
 def share(total: int, archives: int) -> int:
-    """Bytes of so many archives, of bytes of all."""
+    """Gives the bytes of so many archives, of bytes of all."""
     return total * archives // ARCHIVES

@@ -12,7 +12,7 @@ _RULE = "archive numbers and ranges joined by '+', such as '20-29+130' or 'sa_00
 
 
 def parse(text: str) -> tuple[int, ...]:
-    """Archive numbers that a selection names.
+    """Reads the archive numbers that a selection names.
 
     Pieces are joined by `+` (as in TFDS split and config names) or `,`; a range includes both ends.
 
@@ -37,7 +37,7 @@ def parse(text: str) -> tuple[int, ...]:
 
 
 def format(numbers: Iterable[int]) -> str:
-    """The one canonical text of a selection; `parse` reads it back.
+    """Writes the one canonical text of a selection; `parse` reads it back.
 
     Args:
       numbers: archive numbers, 0 to 999999, in any order, repeats allowed.
@@ -66,7 +66,7 @@ def format(numbers: Iterable[int]) -> str:
 
 
 def archive_name(number: int) -> str:
-    """Name of an archive: `'sa_000020'` for 20."""
+    """Names an archive: `'sa_000020'` for 20."""
     return f'sa_{number:06d}'
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 def human_bytes(count: float) -> str:
-    """A size for people, in powers of 1000.
+    """Writes a size for people, in powers of 1000.
 
     Example:
       >>> human_bytes(11_323_456_789)
@@ -19,7 +19,7 @@ def human_bytes(count: float) -> str:
 
 
 def human_time(seconds: float) -> str:
-    """A span of time for people, in its two largest units.
+    """Writes a span of time for people, in its two largest units.
 
     Example:
       >>> human_time(2 * 86400 + 3 * 3600 + 5)

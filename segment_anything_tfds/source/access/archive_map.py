@@ -54,7 +54,7 @@ class ArchiveIndex:
         return len(self.ids)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        """The example at a position, as `tfds.data_source` gives it, the image undecoded.
+        """Gives the example at a position, as `tfds.data_source` gives it, the image undecoded.
 
         Args:
           position: 0 to N - 1, or from the end, -1 to -N.
@@ -66,11 +66,11 @@ class ArchiveIndex:
         return to_numpy(self.example(position))
 
     def __getitems__(self, positions: Iterable[int]) -> list[dict[str, Any]]:
-        """Several examples, as PyTorch and Grain ask for them."""
+        """Gives several examples, as PyTorch and Grain ask for them."""
         return [self[position] for position in positions]
 
     def find(self, image: int | str) -> int:
-        """The position of an image.
+        """Finds the position of an image.
 
         Args:
           image: its id, such as 223750, or its name, such as `'sa_223750'` or `'sa_223750.jpg'`.
@@ -88,7 +88,7 @@ class ArchiveIndex:
         return int(found[0])
 
     def pair(self, position: int) -> pair_stream.Pair:
-        """The JPEG and the JSON file at a position, unchecked."""
+        """Reads the JPEG and the JSON file at a position, unchecked."""
         position = self._number(position)
         (image_name, record_name) = self._places.names[position].tolist()
         (image, record) = (self._read(position, half) for half in (0, 1))
@@ -97,7 +97,7 @@ class ArchiveIndex:
         return pair_stream.Pair(stem, next(names), image, next(names), record)
 
     def example(self, position: int) -> annotations.Example:
-        """The checked example at a position.
+        """Reads and checks the example at a position.
 
         Raises:
           DataError: the record has a fault; all of them are listed.
@@ -115,7 +115,7 @@ class ArchiveIndex:
         return example
 
     def _number(self, position: int) -> int:
-        """A position from the start, 0 to N - 1."""
+        """Counts a position from the start, 0 to N - 1."""
         try:
             return range(len(self))[operator.index(position)]
         except TypeError:
@@ -152,7 +152,7 @@ class ArchiveIndex:
         return data
 
     def _file(self):
-        """The archive as this process has opened it."""
+        """Opens the archive, once in each process."""
         with self._lock:
             process = os.getpid()
             if process not in self._files:
@@ -210,7 +210,7 @@ def archive_index(
 
 
 def quick_index(source: locations.Source) -> ArchiveIndex | None:
-    """The index of an archive where one is kept, or takes a second to make; it is not kept then.
+    """Gives the index of an archive where one is kept, or takes a second to make; keeps none.
 
     Args:
       source: any archive.
@@ -231,7 +231,7 @@ def quick_index(source: locations.Source) -> ArchiveIndex | None:
 
 
 def _load(source: locations.Source, kept: pathlib.Path) -> ArchiveIndex | None:
-    """The index that is kept of an archive; `None` where it is not, or that of another archive."""
+    """Loads the index that is kept of an archive; `None` if there is none, or of another one."""
     points = kept.with_suffix('.points') if _is_gzip(source) else None
     found = pair_places.load(kept, source)
     if found is None or (points is not None and not points.exists()):
@@ -244,7 +244,7 @@ def _is_gzip(source: locations.Source) -> bool:
 
 
 def to_numpy(example: annotations.Example) -> dict[str, Any]:
-    """An example in the structure and with the values that a prepared data set gives.
+    """Gives an example in the structure and with the values that a prepared data set gives.
 
     There floats went through `float32`.
     """

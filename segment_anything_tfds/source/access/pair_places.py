@@ -120,13 +120,13 @@ def find(
 
 
 def index_path(source: Source, folder: str | os.PathLike | None) -> pathlib.Path:
-    """The file that keeps the places of an archive: beside it, or in another folder."""
+    """Gives the file that keeps the places of an archive: beside it, or in another folder."""
     path = pathlib.Path(os.path.abspath(source.location))
     return pathlib.Path(folder or path.parent / _FOLDER) / f'{path.name}.index.npz'
 
 
 def load(path: pathlib.Path, source: Source) -> Places | None:
-    """The places that `save` kept; `None` where there are none, or the archive is another one."""
+    """Loads the places that `save` kept; `None` where there are none, or of another archive."""
     try:
         with np.load(path, allow_pickle=False) as kept:
             if kept['about'].tolist() != _about(source):

@@ -30,7 +30,7 @@ class PositionalFile:
         self.size = os.fstat(self._file.fileno()).st_size
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """`size` bytes from `offset` on; fewer where the file ends."""
+        """Reads `size` bytes from `offset` on; fewer where the file ends."""
         data = self._read(offset, size)
         while len(data) < size and (more := self._read(offset + len(data), size - len(data))):
             data += more
@@ -55,7 +55,7 @@ class FileCursor:
         self.position = 0
 
     def take(self, size: int) -> bytes:
-        """At most `size` bytes; fewer where the file ends."""
+        """Takes at most `size` bytes; fewer where the file ends."""
         data = self._file.read_at(self.position, size)
         self.position += len(data)
         return data
@@ -67,11 +67,11 @@ class FileCursor:
         return size
 
     def peek(self, size: int) -> bytes:
-        """Up to `size` bytes that come next; they stay where they are."""
+        """Shows up to `size` bytes that come next; they stay where they are."""
         return self._file.read_at(self.position, size)
 
     def pieces(self, size: int) -> Iterator[memoryview]:
-        """At most `size` bytes, piece by piece."""
+        """Takes at most `size` bytes, piece by piece."""
         while size and (piece := self.take(min(size, _PIECE))):
             size -= len(piece)
             yield memoryview(piece)
@@ -190,7 +190,7 @@ class PositionedReader(pair_stream.ArchiveReader):
 
 
 def is_plain_file(source: pair_stream.Source) -> bool:
-    """Whether a source is a local file that is not compressed, as its first bytes say."""
+    """Tells whether a source is a local file that is not compressed, as its first bytes say."""
     if source.kind != 'file' or not isinstance(
         path := paths.open_path(source.location), pathlib.Path
     ):

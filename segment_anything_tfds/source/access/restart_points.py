@@ -42,7 +42,7 @@ class GzipFile:
         self._lock = threading.Lock()
 
     def chunks(self) -> Iterator[bytes]:
-        """The contents from the start; finds the restart points on the way."""
+        """Reads the contents from the start; finds the restart points on the way."""
         import indexed_gzip
 
         try:
@@ -55,7 +55,7 @@ class GzipFile:
             ) from error
 
     def read_at(self, offset: int, size: int) -> bytes:
-        """`size` bytes of the contents from `offset` on."""
+        """Reads `size` bytes of the contents from `offset` on."""
         with self._lock:
             self._file.seek(offset)
             return self._file.read(size)

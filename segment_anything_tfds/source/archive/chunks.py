@@ -50,7 +50,7 @@ class Background:
         try:
             for item in self._items:
                 self._queue.put((item, None))
-                del item
+                del item  # or the chunk would live until the next one is made
                 if self._stop.is_set():
                     return
             self._queue.put((None, StopIteration()))
@@ -75,6 +75,7 @@ class Background:
         """Lets the thread end; one that waits for the network is given `timeout` seconds."""
         self._done = True
         self._stop.set()
+        # The thread may wait for room in the queue, and sees `_stop` only after that.
         while self._thread.is_alive() and timeout > 0:
             try:
                 while True:
@@ -103,7 +104,7 @@ class Digest:
             self._queue.put(data)
 
     def hexdigest(self) -> str:
-        """The digest of all that was given so far; ends the thread."""
+        """Gives the digest of all that was given so far; ends the thread."""
         if not self._ended:
             self._ended = True
             self._queue.put(None)
@@ -133,10 +134,11 @@ class Counted:
         self._piece = piece
 
     def contents(self) -> Generator[bytes]:
-        """The contents in chunks, decompressed if the first bytes are those of gzip."""
+        """Gives the contents in chunks, decompressed if the first bytes are those of gzip."""
         try:
             pieces = self._pieces()
             first = next(pieces, b'')
+            # a connection may give a single byte at first
             while 0 < len(first) < len(GZIP_MAGIC) and (more := next(pieces, b'')):
                 first += more
             pieces = itertools.chain([first], pieces)
@@ -176,7 +178,7 @@ class Counted:
             raise doubt from None
 
     def md5(self) -> str | None:
-        """The digest of what was read so far; nothing read later counts."""
+        """Gives the digest of what was read so far; nothing read later counts."""
         return None if self._digest is None else self._digest.hexdigest()
 
 
@@ -184,7 +186,7 @@ class ZlibDecompressor:
     """`zlib` with the interface of `igzip_lib.IgzipDecompressor`, for one gzip member."""
 
     def __init__(self):
-        self._zlib = zlib.decompressobj(wbits=31)
+        self._zlib = zlib.decompressobj(wbits=31)  # 15, the largest window, + 16: gzip and no other
         self._tail = b''
 
     eof = property(lambda self: self._zlib.eof)
@@ -202,7 +204,7 @@ class ZlibDecompressor:
 
 
 def decompressor():
-    """A fresh decompressor of one gzip member: `isal`'s, or else `zlib`'s."""
+    """Makes a fresh decompressor of one gzip member: `isal`'s, or else `zlib`'s."""
     if igzip_lib is None:
         return ZlibDecompressor()
     return igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
@@ -227,9 +229,12 @@ def gunzip(
     Raises:
       StreamError: bad bytes, an end in the middle, garbage after the end, a gzip bomb.
     """
+    # `started` tells the inside of a member from the room between two, where data may end:
+    #   member | zeros | member | zeros
     state, taken, given, started = make(), 0, 0, False
     for piece in pieces:
         taken += len(piece)
+        # goes round without input too, while the decompressor holds more than one chunk of output
         while piece or not (state.needs_input or state.eof):
             if not started:
                 piece = _member_start(piece, taken)

@@ -21,12 +21,12 @@ IMAGES, ANNOTATIONS = 'images', 'annotations'
 
 
 def is_extracted(folder: str | os.PathLike, name: str) -> bool:
-    """Whether an archive has been extracted whole into `folder`."""
+    """Tells whether an archive has been extracted whole into `folder`."""
     return _note_path(folder, name).exists()
 
 
 def extracted_pairs(folder: str | os.PathLike, name: str) -> int | None:
-    """How many pairs an archive had when it was extracted into a folder of its own in `folder`.
+    """Tells how many pairs an archive had when it was extracted into its own folder in `folder`.
 
     `None` where no note says that it was.
     """

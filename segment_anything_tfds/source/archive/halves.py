@@ -76,12 +76,12 @@ class Pair:
 
 
 def base_name(name: str) -> str:
-    """The last part of a member's name, also of one that Windows wrote."""
+    """Gives the last part of a member's name, also of one that Windows wrote."""
     return name.replace('\\', '/').rpartition('/')[2]
 
 
 def classify(name: str, kind: str, size: int) -> Half | str:
-    """The half that a member is, or else the kind of what is passed over.
+    """Gives the half that a member is, or else the kind of what is passed over.
 
     Args:
       name: whole name of the member. Only its base name counts, and nothing is written by it, so an
@@ -100,7 +100,7 @@ def classify(name: str, kind: str, size: int) -> Half | str:
 
 
 def parse_name(base: str, size: int = 0) -> Half | None:
-    """The half that a base name stands for; `None` for any other name."""
+    """Gives the half that a base name stands for; `None` for any other name."""
     match = _HALF.fullmatch(base)
     if match is None:
         return None
@@ -108,7 +108,7 @@ def parse_name(base: str, size: int = 0) -> Half | None:
 
 
 def why_lost(kind: str) -> tuple[str, str]:
-    """Why a member that is called like a half cannot be read, by its kind: reason and detail."""
+    """Tells why a member named like a half cannot be read, by its kind: reason and detail."""
     if kind in _LINKS:
         what, advice = _LINKS[kind]
         return 'member_link', f'expected a file; got a {what}, which is not followed. {advice}'

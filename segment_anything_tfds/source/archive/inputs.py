@@ -118,7 +118,7 @@ def _archive(path, kind: str) -> locations.Source:
 
 
 def _prepared_folder(path):
-    """The folder with `dataset_info.json`: this one, or the only one up to three levels below."""
+    """Finds the folder with `dataset_info.json`: this, or the only one up to three levels below."""
     if (path / _INFO).exists():
         return path
     for pattern in (f'*/{_INFO}', f'*/*/{_INFO}', f'*/*/*/{_INFO}'):
@@ -142,6 +142,7 @@ def _shards(folder) -> list[Shard]:
     ]
     total = sum(len(shards) for _, shards in lengths)
     numbers = _archive_numbers(folder)
+    # Shards come in the order of the archives: 6 shards of 3 archives are 2 of each.
     per_archive = total // len(numbers) if numbers and total % len(numbers) == 0 else 0
     shards = []
     for split, examples in lengths:
@@ -152,7 +153,7 @@ def _shards(folder) -> list[Shard]:
 
 
 def _archive_numbers(folder) -> Sequence[int]:
-    """The archives that a dataset was made of, as its metadata says; empty where it does not."""
+    """Reads from its metadata which archives a dataset was made of; empty where it does not say."""
     path = folder / 'metadata.json'
     if not path.exists():
         return ()

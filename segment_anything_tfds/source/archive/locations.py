@@ -52,7 +52,7 @@ class Source:
         return f'Source({self.number}, {self.kind!r}, {self.shown!r})'
 
     def identity(self) -> str:
-        """A text that stays the same as long as the data does.
+        """Gives a text that stays the same as long as the data does.
 
         Kind, name, size in bytes and time of modification in nanoseconds of a file; kind, name,
         number of files, their size and their latest modification of a folder; kind and name of a
@@ -116,7 +116,7 @@ def locate(
 
 
 def _present(manual_dir, listed: Container[int]) -> dict[int, tuple[str, str]]:
-    """Kind and location of the archives in a folder, by number; `listed` ones have a link."""
+    """Finds kind and location of the archives in a folder, by number; `listed` ones have a link."""
     folder = paths.open_path(manual_dir) if manual_dir is not None else None
     if folder is None or not folder.is_dir():
         return {}
@@ -129,7 +129,7 @@ def _present(manual_dir, listed: Container[int]) -> dict[int, tuple[str, str]]:
 
 
 def _choose(places: dict[str, str], is_listed: bool) -> tuple[str, str] | None:
-    """The place to read an archive from, by kind; an empty file for want of any other place."""
+    """Chooses where to read an archive from; an empty file for want of any other place."""
     files = [places[s] for s in SUFFIXES if s in places and not paths.open_path(places[s]).is_dir()]
     defects = {file: _defect(file) for file in files}
     usable = [('file', file) for file, defect in defects.items() if defect is None]
@@ -144,7 +144,7 @@ def _choose(places: dict[str, str], is_listed: bool) -> tuple[str, str] | None:
 
 
 def _defect(file: str) -> str | None:
-    """Why a file cannot be an archive, as a link that leads nowhere; `None` if it may be one."""
+    """Tells why a file cannot be an archive, as a dead link; `None` if it may be one."""
     try:
         size, _ = paths.size_and_time(paths.open_path(file))
     except OSError as error:

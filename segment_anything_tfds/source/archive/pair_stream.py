@@ -167,7 +167,7 @@ class ArchiveReader:
         )
 
     def _open(self):
-        """The bytes of the archive as it is stored, as an object with `read` and `close`."""
+        """Opens the bytes of the archive as it is stored, as an object with `read` and `close`."""
         if self._source.kind != 'link':
             path = paths.open_path(self._source.location)
             return open(path, 'rb', 0) if isinstance(path, pathlib.Path) else path.open('rb')
@@ -176,7 +176,7 @@ class ArchiveReader:
         return fetch.Transfer(self._source.location, name=self._source.name)
 
     def _half(self, name: str, kind: str, size: int) -> Half | None:
-        """The half of a pair that a member is; `None` for what is passed over, and counted."""
+        """Gives the half of a pair that a member is; `None` for what is passed over and counted."""
         found = halves.classify(name, kind, size)
         if isinstance(found, Half):
             return found

@@ -13,7 +13,7 @@ MEMBER = re.compile(r'sa_[0-9]+\.(jpg|jpeg|json)', re.IGNORECASE)
 
 
 def open_path(path: str | os.PathLike):
-    """A path to read from: `pathlib`'s for a local one, `epath`'s for `gs://` and the like.
+    """Makes a path to read from: `pathlib`'s for a local one, `epath`'s for `gs://` and the like.
 
     Raises:
       ValueError: a URL of another kind, or `pathlib`'s of one; only its scheme is named, as the
@@ -60,7 +60,7 @@ def served(place: object, error: type[ValueError] = ValueError) -> Iterator[None
 
 
 def size_and_time(path) -> tuple[int, int]:
-    """Size in bytes and time of modification in nanoseconds, as finely as the place keeps it."""
+    """Gives size in bytes and time of change in nanoseconds, as finely as the place keeps it."""
     stat = path.stat()
     if isinstance(path, pathlib.Path):
         return stat.st_size, stat.st_mtime_ns
@@ -68,7 +68,7 @@ def size_and_time(path) -> tuple[int, int]:
 
 
 def walk(folder: str, stat: bool = True) -> Iterator[tuple[str, str, int, int, object]]:
-    """Everything below a folder: name relative to it, kind as in a tar, size, time, path.
+    """Lists everything below a folder: name relative to it, kind as in a tar, size, time, path.
 
     Links are not followed. Without `stat`, sizes and times are 0.
     """

@@ -64,7 +64,7 @@ class Cursor:
         return True
 
     def pieces(self, size: int) -> Iterator[memoryview]:
-        """At most `size` bytes, as views of the chunks they lie in; fewer where the data ends."""
+        """Takes at most `size` bytes, as views of their chunks; fewer where the data ends."""
         while size and self._fill():
             piece = self._view[:size]
             self._view = self._view[len(piece) :]
@@ -73,7 +73,7 @@ class Cursor:
             yield piece
 
     def take(self, size: int) -> bytes:
-        """At most `size` bytes, copied once; fewer where the data ends."""
+        """Takes at most `size` bytes, copied once; fewer where the data ends."""
         return b''.join(self.pieces(size))
 
     def skip(self, size: int) -> int:
@@ -81,9 +81,10 @@ class Cursor:
         return sum(map(len, self.pieces(size)))
 
     def peek(self, size: int) -> bytes:
-        """Up to `size` bytes that come next; they stay where they are."""
+        """Shows up to `size` bytes that come next; they stay where they are."""
         data = self.take(size)
         self.position -= len(data)
+        # what is left of the chunk goes before the later ones, and what was shown before that
         self._chunks = itertools.chain([self._view], self._chunks)
         self._view = memoryview(data)
         return data
@@ -104,7 +105,7 @@ class TarStream:
         self._finish()
 
     def read(self, member: Member) -> bytes:
-        """The contents of the member that iteration just gave."""
+        """Reads the contents of the member that iteration just gave."""
         data = self.cursor.take(member.size)
         if len(data) < member.size:
             raise self._truncated(f'{member.size:,} bytes', len(data))
@@ -112,7 +113,7 @@ class TarStream:
         return data
 
     def _next(self) -> Member | None:
-        """The next member, with what extended headers said about it; `None` at the end marker."""
+        """Gives the next member, with what extended headers say of it; `None` at the end marker."""
         self._skip_rest()
         extended: dict[str, bytes] = {}
         while True:
@@ -158,6 +159,8 @@ class TarStream:
         if len(data) < size:
             raise self._truncated(f'an extended header of {size:,} bytes', len(data))
         self._skip_rest()
+        # L is a long name of the next member, x are pax records about it (X: the same of Solaris).
+        # K, where a link leads, and g, records about all members, say nothing that counts here.
         if typeflag == b'L':
             extended['name'] = data.split(b'\0', 1)[0]
         elif typeflag in b'xX':
@@ -195,8 +198,8 @@ class TarStream:
 
 
 def any_byte(piece: memoryview) -> bool:
-    """Whether any byte is not zero."""
-    return bytes(piece).count(0) != len(piece)
+    """Tells whether any byte is not zero."""
+    return bytes(piece).count(0) != len(piece)  # `any` would make an int of each byte
 
 
 def _check(block: bytes, position: int) -> int:
@@ -216,15 +219,16 @@ def _check(block: bytes, position: int) -> int:
 
 
 def _sums(block: bytes) -> tuple[int, int]:
-    """The sum of a header's bytes, its own field taken as spaces: unsigned, and signed."""
+    """Sums up a header's bytes, its own field taken as spaces: unsigned, and signed."""
     rest = block[:148] + block[156:]
+    # Some programs took characters as signed: a byte of 200 counts 200, or 200 - 256 = -56.
     unsigned = sum(rest) + 8 * 32
     signed = unsigned - 256 * sum(byte > 127 for byte in rest) if max(rest) > 127 else unsigned
     return unsigned, signed
 
 
 def is_header(block: bytes) -> bool:
-    """Whether a tar can begin so: a header whose sum is right, or the end marker."""
+    """Tells whether a tar can begin so: a header whose sum is right, or the end marker."""
     if len(block) < BLOCK:
         return False
     try:
@@ -234,7 +238,7 @@ def is_header(block: bytes) -> bool:
 
 
 def _number(field: bytes) -> int:
-    """Octal digits, or GNU's base 256 where the first bit is set.
+    """Reads octal digits, or GNU's base 256 where the first bit is set.
 
     700 is written `00000001274` and a zero, or as bytes 80 00 … 00 02 bc: 2 x 256 + 188.
     """
@@ -248,12 +252,13 @@ def _number(field: bytes) -> int:
 
 def _name(block: bytes) -> bytes:
     name = block[:100].split(b'\0', 1)[0]
+    # GNU's magic is `ustar` and two blanks; it has times where POSIX has the prefix.
     prefix = block[345:500].split(b'\0', 1)[0] if block[257:263] == b'ustar\0' else b''
     return prefix + b'/' + name if prefix else name
 
 
 def _pax(data: bytes) -> dict[str, bytes]:
-    """The records of a pax header that matter here: `path` as `name`, `size`, `sparse`.
+    """Reads the records of a pax header that matter here: `path` as `name`, `size`, `sparse`.
 
     A record begins with its own length, digits and newline included: `19 path=./sa_1.jpg` is 18
     characters and a newline.

@@ -57,7 +57,7 @@ class Spool:
             found.append(self._file.read(end - start))
             if len(found[-1]) != end - start:
                 raise OSError('`waiting.Spool`: expected the temporary file whole; it was cut')
-        self._free.extend(reversed(blocks))
+        self._free.extend(reversed(blocks))  # so that `put` takes them in rising order
         return found[0] if len(found) == 1 else b''.join(found)
 
     def close(self):
@@ -66,7 +66,7 @@ class Spool:
 
 
 def _pieces(blocks: list[int], size: int) -> Iterator[tuple[int, int, int]]:
-    """Where the pieces of a byte string lie: offset in the file, start and end in the string.
+    """Tells where the pieces of a byte string lie: offset in the file, start and end in the string.
 
     Blocks that follow each other are one piece, and most do: what is freed last is used first.
     Blocks 5, 6, 9 are two pieces, of two blocks and of what is left.

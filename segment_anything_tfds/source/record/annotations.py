@@ -119,7 +119,7 @@ def check(
 
 
 def _parse_record(record: bytes, name: str) -> dict:
-    if len(record) > MAX_VALUES:
+    if len(record) > MAX_VALUES:  # every value of JSON comes after one of these characters
         _check_bounds(sum(map(record.count, b'{[,:')), MAX_VALUES, 'values', name)
     try:
         content = load_json(record)
@@ -261,7 +261,7 @@ def _read_segmentations(rows: annotation_rows.Rows, height: int, width: int) -> 
 
 
 def _normalize_boxes(rows: annotation_rows.Rows, name: str, height: int, width: int) -> None:
-    """[x, y, w, h] in pixels to [ymin, xmin, ymax, xmax] relative, as TFDS computes it."""
+    """Turns [x, y, w, h] in pixels into [ymin, xmin, ymax, xmax], relative, as TFDS computes it."""
     yxyx = rows.columns[name][:, [1, 0, 3, 2]]
     with np.errstate(over='ignore'):
         yxyx[:, 2:] += yxyx[:, :2]
@@ -274,9 +274,10 @@ def _normalize_boxes(rows: annotation_rows.Rows, name: str, height: int, width: 
 
 
 def _require_ids_once(rows: annotation_rows.Rows) -> None:
-    """Of annotations without other faults, the first one with an `id` counts."""
+    """Keeps, of annotations without other faults, the first one with an `id`."""
     ids = rows.values('id')
     if len(set(ids)) < len(ids):
+        # written from the last to the first, so that the first place of an id is what stays
         first = dict(zip(reversed(ids), reversed(range(len(ids))), strict=True))
         good = [first[value] == n for n, value in enumerate(ids)]
         rows.require(good, 'id_duplicate', '`id` to occur once in an image', ids)

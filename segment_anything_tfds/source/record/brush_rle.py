@@ -64,6 +64,7 @@ def _encode(lengths: np.ndarray) -> bytes:
     blocks[np.cumsum(repeats) - 1] = (lengths - 1) % _LONGEST + 1
     which = np.searchsorted(1 << _SIZES, blocks)
     sizes = _SIZES[which]
+    # 1, which size, length - 1, value: 4 is the leading 1, above two bits of `which`
     words = (((4 + which) << sizes | blocks - 1) << 8) | np.repeat(values, repeats)
     header = [total * CHANNELS >> 16, total * CHANNELS & 0xFFFF, 7, *(_SIZES - 1)]
     words = np.concatenate([header, words])
@@ -126,7 +127,7 @@ def decode(data: bytes, num_pixels: int) -> np.ndarray:
 
 
 def _read_blocks(data: bytes, sizes: list[int], count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Values uint8 and how often each follows: both [blocks and single values]."""
+    """Reads values uint8 and how often each follows: both [blocks and single values]."""
     values, lengths = [], []
     position, done, end = _HEADER_BITS, 0, len(data) * 8
     padded = data + bytes(8)
@@ -134,6 +135,7 @@ def _read_blocks(data: bytes, sizes: list[int], count: int) -> tuple[np.ndarray,
         start = position >> 3  # 1 + 2 + 16 + 8 bits, from any bit on, lie within 5 bytes
         bits = int.from_bytes(padded[start : start + 5], 'big') << (position & 7)
         bits &= 0xFFFFFFFFFF
+        # 40 bits: the kind at 39, which size at 38 and 37, the length from 36 down, the value
         size = sizes[bits >> 37 & 3]
         length = (bits >> (37 - size) & ((1 << size) - 1)) + 1
         position += 3 + size
@@ -156,7 +158,7 @@ def _read_blocks(data: bytes, sizes: list[int], count: int) -> tuple[np.ndarray,
 
 
 def _read_values(data: bytes, position: int, count: int) -> np.ndarray:
-    """Bytes uint8 [count] from any bit on."""
+    """Reads bytes uint8 [count] from any bit on."""
     shift = position & 7
     pieces = np.frombuffer(data, np.uint8, count + 1, position >> 3).astype(np.uint16)
     return (pieces[:-1] << shift | pieces[1:] >> (8 - shift)) & 255

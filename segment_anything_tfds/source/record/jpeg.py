@@ -11,8 +11,11 @@ import warnings
 
 _SOI, _EOI = b'\xff\xd8', b'\xff\xd9'
 _DQT, _SOS = 0xDB, 0xDA
+# Frames of any kind; among their markers stand those of Huffman tables (C4), of arithmetic coding
+# (CC), and one that is reserved (C8).
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _SOF_SUPPORTED = {0xC0: 'baseline', 0xC1: 'extended sequential', 0xC2: 'progressive'}
+# Markers without a payload: TEM and RST0 to RST7.
 _STANDALONE = frozenset((0x01, *range(0xD0, 0xD8)))
 _CHANNELS = (1, 3, 4)
 _FILL = re.compile(rb'\xff+')
@@ -126,7 +129,7 @@ def strict_pillow():
 
 
 def _next_segment(data: bytes, position: int) -> tuple[int, int, int]:
-    """The next marker segment: its marker, and where its payload starts and ends."""
+    """Finds the next marker segment: its marker, and where its payload starts and ends."""
     fill = _FILL.match(data, position)
     position = position if fill is None else fill.end() - 1
     if position + 4 > len(data):
@@ -155,6 +158,7 @@ def _read_frame(marker: int, payload: bytes) -> Header:
     if marker not in _SOF_SUPPORTED:
         known = ', '.join(_SOF_SUPPORTED.values())
         raise JpegError('jpeg_unsupported', f'expected {known}; got frame marker FF {marker:02X}')
+    # precision, height and width of two bytes each, channels, and three bytes for each channel
     if len(payload) < 6 or len(payload) != 6 + 3 * payload[5]:
         raise JpegError('jpeg_invalid', f'expected a whole frame header; got {len(payload)} bytes')
     precision, channels = payload[0], payload[5]

@@ -45,12 +45,12 @@ class Remote:
     modified: str | None = None
 
     def same(self, other: Remote) -> bool:
-        """Whether both may describe one object: no property that both know differs."""
+        """Tells whether both may describe one object: no property that both know differs."""
         pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
         return all(a is None or b is None or a == b for a, b in pairs)
 
     def completed(self, other: Remote) -> Remote:
-        """This description, with what the other one knows besides."""
+        """Completes this description with what the other one knows besides."""
         return Remote(
             other.size if self.size is None else self.size,
             self.etag or other.etag,
@@ -98,7 +98,7 @@ class Failure:
 
 
 def error(where: str, name: str, position: int, failure: Failure, attempts: int) -> FetchError:
-    """What a transfer raises that gives up."""
+    """Makes the error of a transfer that gives up."""
     times = f' ({attempts} attempts)' if attempts > 1 else ''
     return FetchError(
         f'`{where}`: expected the bytes of {name} from {position:,} on; got {failure.got}{times}.'
@@ -109,7 +109,7 @@ def error(where: str, name: str, position: int, failure: Failure, attempts: int)
 
 
 def describe(response) -> tuple[Remote, int | None]:
-    """The object behind an answer, and the offset at which its body begins; `None` if unclear."""
+    """Gives the object behind an answer, and where in it the body begins; `None` if unclear."""
     headers = response.headers
     size, start = _digits(headers.get('Content-Length')), 0
     if response.status_code in (206, 416):
@@ -120,7 +120,7 @@ def describe(response) -> tuple[Remote, int | None]:
 
 
 def check(response, url: str) -> Failure | None:
-    """Why an answer is not what was asked for; `None` where it is."""
+    """Tells why an answer is not what was asked for; `None` where it is."""
     status = response.status_code
     if status in (200, 206):
         kind = response.headers.get('Content-Type', '').strip().lower()
@@ -141,12 +141,12 @@ def check(response, url: str) -> Failure | None:
 
 
 def check_page(data: bytes) -> Failure | None:
-    """Whether the first bytes of a body are those of a web page."""
+    """Tells whether the first bytes of a body are those of a web page."""
     return _page(excerpt(data[:_EXCERPT_BYTES])) if _PAGE.match(data[:512]) else None
 
 
 def network_failure(error: Exception, read_timeout: float) -> Failure:
-    """What an exception means, in words that hold none of its text that could show the URL."""
+    """Tells what an exception means, without any of its text, which may show the URL."""
     chain = list(_chain(error))
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
@@ -168,18 +168,18 @@ def network_failure(error: Exception, read_timeout: float) -> Failure:
 
 
 def cut() -> Failure:
-    """The failure of a body that ended too early."""
+    """Gives the failure of a body that ended too early."""
     return Failure('unreachable', 'a body that was cut', _TRY_LATER, transient=True)
 
 
 def changed(old: Remote, new: Remote) -> Failure:
-    """An object that is not the one that the first bytes came from."""
+    """Gives the failure of an object that is not the one that the first bytes came from."""
     got = f'another object (was {old}, is {new})' if old != new else 'an object with other bytes'
     return Failure('changed', got, 'It changed on the server: start again from its first byte.')
 
 
 def _tag(value: str | None) -> str | None:
-    """A tag as the server spells it; none that holds the link's secrets, since it is written."""
+    """Gives a tag as the server spells it; none that holds the link's secrets, as it is stored."""
     return value if value is None or redaction.redact(value) == value else None
 
 
@@ -214,7 +214,7 @@ def _read_excerpt(response) -> str:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds, from a number or a date; `None` where there is neither."""
+    """Reads seconds from a number or a date; `None` where there is neither."""
     if value is None:
         return None
     if value.strip().isdigit():
@@ -231,7 +231,7 @@ def _digits(text: str | None) -> int | None:
 
 
 def _chain(error: BaseException | None):
-    """An exception and what led to it, however `requests` and `urllib3` wrapped it."""
+    """Gives an exception and what led to it, however `requests` and `urllib3` wrapped it."""
     seen: set[int] = set()
     while isinstance(error, BaseException) and id(error) not in seen:
         seen.add(id(error))

@@ -24,7 +24,7 @@ class Stop:
                 transfer.stop()
 
     def is_set(self) -> bool:
-        """Whether `set` was called."""
+        """Tells whether `set` was called."""
         return self._event.is_set()
 
     def wait(self, seconds: float) -> None:
@@ -56,6 +56,9 @@ class Pace:
         """Waits until `size` more bytes are due."""
         if self._rate is None:
             return
+        # `_due` is when all that was taken would have come at this rate. At 1 MB a second, three
+        # threads that take 1 MB each at second 0 wait until seconds 1, 2 and 3. Time in which
+        # nothing was taken is lost, not saved up.
         with self._lock:
             self._due = max(self._due, time.monotonic()) + size / self._rate
             wait = self._due - time.monotonic()

@@ -49,12 +49,12 @@ class Done:
 
 
 def final_path(folder: str | os.PathLike, name: str) -> pathlib.Path:
-    """Where an archive lies when it is whole."""
+    """Tells where an archive lies when it is whole."""
     return pathlib.Path(folder) / f'{name}.tar'
 
 
 def is_there(folder: str | os.PathLike, name: str) -> bool:
-    """Whether an archive lies there; an empty file of its name is none.
+    """Tells whether an archive lies there; an empty file of its name is none.
 
     Raises:
       IsADirectoryError: a folder has its name.
@@ -189,13 +189,13 @@ class _Download:
             raise doubt
 
     def _is_same(self, transfer: fetch.Transfer, size: int) -> bool:
-        """Whether the server's bytes are those that end the part."""
+        """Tells whether the server's bytes are those that end the part."""
         theirs = _read_fully(transfer, size)
         self._file.seek(self._position - size)
         return self._file.read(size) == theirs
 
     def _is_cut(self) -> bool:
-        """Whether the archive lacks its end marker; other faults are not looked at.
+        """Tells whether the archive lacks its end marker; other faults are not looked at.
 
         Only asked where the server does not say how long the archive is, since this reads it all.
         """
@@ -249,6 +249,8 @@ class _Download:
         final = final_path(self._folder, self._link.name)
         if self.is_wrong(md5):
             final = final.with_suffix('.tar.corrupt')
+        # Bytes, then name, then note: a crash in between leaves at worst a note without a part,
+        # which nothing goes on from.
         os.fsync(self._file.fileno())
         os.replace(part.path(self._folder, self._link.name), final)
         part.sync(self._folder)
@@ -264,6 +266,6 @@ class _Download:
 
 
 def _read_fully(transfer: fetch.Transfer, size: int) -> bytes:
-    """The next `size` bytes, fewer only at the end of the object: an error is raised."""
+    """Reads the next `size` bytes, fewer only at the end of the object: an error is raised."""
     data = transfer.read(size)
     return data + transfer.read(size - len(data)) if len(data) < size else data

@@ -11,7 +11,7 @@ LENGTH = 200
 
 
 def excerpt(body: bytes) -> str:
-    """The visible text of a web page or a plain answer, at most `LENGTH` characters."""
+    """Gives the visible text of a web page or a plain answer, at most `LENGTH` characters."""
     text = body.decode('utf-8', 'replace')
     text = re.sub(r'(?is)<(script|style)\b.*?(</\1>|$)', ' ', text)
     text = re.sub(r'(?s)<!--.*?(-->|$)', ' ', text)

@@ -99,7 +99,7 @@ class Transfer:
         self._session.close()
 
     def read(self, size: int = 1 << 20) -> bytes:
-        """The next `size` bytes, fewer only at the end; empty at the end.
+        """Reads the next `size` bytes, fewer only at the end; empty at the end.
 
         Raises:
           FetchError: what was tried did not help. Bytes received before are given first.
@@ -121,7 +121,7 @@ class Transfer:
         return self._ended or self.position == self.remote.size
 
     def _attempt(self, size: int) -> bytes | Failure:
-        """Some bytes, or why there are none. Exceptions end here, since they hold the URL."""
+        """Receives some bytes, or tells why not. Exceptions end here, since they hold the URL."""
         if self._stop.is_set():
             return Failure('stopped', 'a request to stop', '')
         try:
@@ -165,7 +165,7 @@ class Transfer:
         return b''
 
     def doubt(self) -> FetchError | None:
-        """The error to raise where what was read to its end turns out to be cut.
+        """Gives the error to raise where what was read to its end turns out to be cut.
 
         `None` where the server said where the object ends: then it is the object that is cut.
         Else all that speaks for its end is that connections closed there.

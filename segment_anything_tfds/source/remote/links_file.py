@@ -209,7 +209,7 @@ def _find_problem(fields: list[str], archives: dict[int, Link]) -> str | None:
 
 
 def _show(field: str) -> str:
-    """A file name as it is; of anything else, which may be part of a link, only its length."""
+    """Shows a file name as it is; of anything else, perhaps part of a link, only its length."""
     if _FILE.fullmatch(field):
         return field
     scheme = re.match('[a-z][a-z0-9+.-]{0,9}://', field)
@@ -217,7 +217,7 @@ def _show(field: str) -> str:
 
 
 def read_expiry(url: str) -> datetime.datetime | None:
-    """When a signed URL expires, UTC: its `oe`; `None` where it does not say."""
+    """Tells when a signed URL expires, UTC: its `oe`; `None` where it does not say."""
     values = urllib.parse.parse_qs(urllib.parse.urlsplit(url).query).get('oe', [''])
     if not re.fullmatch('[0-9a-fA-F]{1,10}', values[-1]):
         return None

@@ -17,23 +17,23 @@ STATE_FOLDER = '.sa1b'
 
 
 def path(folder: str | os.PathLike, name: str) -> pathlib.Path:
-    """The file in which an archive grows."""
+    """Gives the file in which an archive grows."""
     return pathlib.Path(folder) / f'{name}.tar.part'
 
 
 def note_path(folder: str | os.PathLike, name: str) -> pathlib.Path:
-    """The note that says which object on the server the part belongs to."""
+    """Gives the note that says which object on the server the part belongs to."""
     return pathlib.Path(folder) / STATE_FOLDER / f'{name}.json'
 
 
 def size(folder: str | os.PathLike, name: str) -> int:
-    """Bytes of an archive that an earlier run left; 0 where there are none to go on from."""
+    """Counts the bytes of an archive that an earlier run left; 0 where none can be gone on from."""
     file = path(folder, name)
     return file.stat().st_size if file.exists() and read_note(folder, name) else 0
 
 
 def read_note(folder: str | os.PathLike, name: str) -> Remote | None:
-    """The object that the part belongs to; `None` where nobody knows."""
+    """Reads which object the part belongs to; `None` where nobody knows."""
     try:
         return Remote(**json.loads(note_path(folder, name).read_bytes()))
     except (OSError, ValueError, TypeError):
@@ -70,7 +70,7 @@ def alone(folder: str | os.PathLike, name: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def opened(folder: str | os.PathLike, name: str) -> Iterator[BinaryIO]:
-    """The part, open and held against other processes; see `alone`."""
+    """Opens the part, held against other processes; see `alone`."""
     with alone(folder, name), open(path(folder, name), 'a+b') as file:
         yield file
 

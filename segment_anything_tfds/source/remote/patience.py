@@ -27,7 +27,7 @@ class Patience:
     read_timeout: float = 60.0
 
     def delay(self, failures: int, asked: float | None) -> float:
-        """Seconds to wait after so many failures in a row."""
+        """Gives the seconds to wait after so many failures in a row."""
         if asked is not None:
             return min(max(asked, 0.0), self.longest_wait)
         full = min(self.first_delay * 2.0 ** min(failures - 1, 60), self.longest_delay)

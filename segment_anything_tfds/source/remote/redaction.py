@@ -20,6 +20,8 @@ _PIECE = 12  # letters of a secret, in a row, that are taken for it
 _ODD_PIECE = 8  # as many are enough where they are no word and no number
 _SHORTEST = 4  # shorter values, such as `1`, stand in every text
 _ROUNDS = 16  # escapes inside escapes
+# `&` in JSON and Python, JavaScript, C, old JavaScript and CSS:
+#   \u0026  \U00000026  \u{26}  \x26  %u0026  \26 and a blank
 _ESCAPE = re.compile(
     r'\\u00([0-9a-fA-F]{2})|\\U000000([0-9a-fA-F]{2})|\\u\{0*([0-9a-fA-F]{2})\}'
     r'|\\x([0-9a-fA-F]{2})|%u00([0-9a-fA-F]{2})|\\0*([2-7][0-9a-fA-F]) '
@@ -27,6 +29,7 @@ _ESCAPE = re.compile(
 _OCTAL = re.compile(r'\\([01][0-7]{2})')
 _LIBRARIES = ('requests', 'urllib3')
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
+# Parameters of Meta's links: found in a text even where no `?` is left before them.
 _FAMILIAR = re.compile(r'\b(ccb|oh|oe|_nc_\w+)(=|%3[Dd])[^\s\'"<>]+')
 
 _pieces: set[str] = set()  # of longer values, and of their letters and digits alone
@@ -61,7 +64,7 @@ def _remember(pieces: Iterable[str], known: str, kept: set[str]) -> None:
 
 
 def _is_odd(piece: str) -> bool:
-    """Whether letters and digits are mixed, or letters of both cases, as in no word of a text."""
+    """Tells whether digits and letters, or letters of both cases, are mixed as in no word."""
     if piece.isalpha():
         return not (piece[1:].islower() or piece[1:].isupper())
     return not piece.isdecimal()
@@ -120,7 +123,7 @@ def _hide(text: str) -> str:
 
 
 def _without_parts(text: str) -> Iterator[str]:
-    """The text, with an ellipsis for each stretch that a remembered secret holds too."""
+    """Gives the text, with an ellipsis for each stretch that a remembered secret holds too."""
     low = text.translate(_LOWER)
     secret = bytearray(len(text))  # 1 where a letter is part of one
     # 'tag 00_Ab 12-Cd' is looked through as it is, and as 'tag00ab12cd': what a server puts into a
@@ -146,7 +149,7 @@ def _mark(text: str, kept: Sequence[int], secret: bytearray) -> None:
 
 
 def _cut(text: str, size: int) -> list[str]:
-    """All pieces of a size, from the first on."""
+    """Cuts a text into all pieces of a size, from the first on."""
     return [text[at : at + size] for at in range(len(text) - size + 1)]
 
 

@@ -38,7 +38,7 @@ def takes_segmentation(function: Callable) -> Callable:
 
 
 def _listed(counts: bytes | str | Sequence[bytes | str]) -> Sequence[bytes | str]:
-    """One string, as an annotation of SA-1B's JSON has it, becomes a list of one."""
+    """Makes a list of one string, as an annotation of SA-1B's JSON has it."""
     return [counts] if isinstance(counts, (bytes, str)) else counts
 
 
@@ -54,7 +54,7 @@ def _check_equal(where: str, sizes: list) -> None:
 def read_runs(
     where: str, counts: Sequence[bytes | str], num_pixels: int | None = None
 ) -> strings.Runs:
-    """Run lengths of `counts`; `ValueError` for a string that is malformed or not `num_pixels`."""
+    """Reads run lengths of `counts`; `ValueError` for a malformed string, or not `num_pixels`."""
     if isinstance(counts, (bytes, str)):
         raise ValueError(
             f'`coco_rle.{where}`: expected `counts` to be a sequence of strings; got {counts!r}. '
@@ -80,7 +80,7 @@ def read_runs(
 
 
 def check_size(where: str, name: str, size: Sequence[int], num_drawn: int = 1) -> tuple[int, int]:
-    """Height and width as ints; `num_drawn` masks of this size must fit `MAX_PIXELS`."""
+    """Reads height and width as ints; `num_drawn` masks of this size must fit `MAX_PIXELS`."""
     array = np.asarray(size)
     if array.ndim == 2 and array.shape[1] == 2 and (array == array[:1]).all():
         array = array[0] if len(array) else np.array([1, 1])

@@ -11,7 +11,7 @@ from segment_anything_tfds.source.record.rle import arguments, strings
 
 @arguments.takes_segmentation
 def decode(counts: Sequence[bytes | str], size: Sequence[int]) -> np.ndarray:
-    """Masks, uint8 [N, H, W] of 0 and 1, row-major; equal to pycocotools' `decode`.
+    """Draws masks, uint8 [N, H, W] of 0 and 1, row-major; equal to pycocotools' `decode`.
 
     Args:
       counts: N compressed strings, N may be 0.
@@ -33,7 +33,7 @@ def decode(counts: Sequence[bytes | str], size: Sequence[int]) -> np.ndarray:
 def decode_resized(
     counts: Sequence[bytes | str], size: Sequence[int], target_size: Sequence[int]
 ) -> np.ndarray:
-    """Masks at another size, without drawing them at full size.
+    """Draws masks at another size, without drawing them at full size.
 
     Equal to sampling the full mask at pixel centres: target row i takes row
     `(2 * i + 1) * H // (2 * h)`, and columns likewise.
@@ -59,7 +59,7 @@ def decode_resized(
 
 
 def encode(masks: np.ndarray) -> list[bytes]:
-    """Compressed RLE of masks, byte for byte as pycocotools encodes.
+    """Encodes masks as compressed RLE, byte for byte as pycocotools does.
 
     Args:
       masks: [N, H, W] of any dtype, row-major; non-zero is foreground. N may be 0.
@@ -86,25 +86,30 @@ def encode(masks: np.ndarray) -> list[bytes]:
 def _draw(
     where: str, counts: Sequence, size: tuple[int, int], target_size: tuple[int, int]
 ) -> np.ndarray:
-    """Masks uint8 [N, h, w]: the runs are mapped onto the target grid, then painted there."""
+    """Draws masks uint8 [N, h, w]: runs are mapped onto the target grid, then painted there."""
     runs = arguments.read_runs(where, counts, size[0] * size[1])
     height, width = target_size[0], min(size[1], target_size[1])
     masks = np.zeros((len(counts), height, width), np.uint8)
     for n, (start, stop) in enumerate(zip(runs.splits[:-1], runs.splits[1:], strict=True)):
         columns, rows = np.divmod(np.cumsum(runs.lengths[start:stop]), size[0])
+        # A boundary in a column that is not shown moves to the start of the next one that is:
+        # `sampled` is 0 there, so its row does not count.
         before = _count_before(columns, size[1], width)
         sampled = _count_before(columns + 1, size[1], width) - before
         bounds = before * height + sampled * _count_before(rows, size[0], height)
-        _paint(masks[n], bounds[0::2], bounds[1::2])
+        _paint(masks[n], bounds[0::2], bounds[1::2])  # ends of zeros start ones
     if width == target_size[1]:
         return masks
+    # a result wider than the image: each column was painted once, and is repeated now
     return masks[:, :, (2 * np.arange(target_size[1]) + 1) * width // (2 * target_size[1])]
 
 
 def _count_before(position: np.ndarray, length: int, target_length: int) -> np.ndarray:
-    """How many of the pixel centres of a target axis lie before a position of the source axis.
+    """Counts the pixel centres of a target axis that lie before a position of the source axis.
 
-    Centre i lies in `(2 * i + 1) * length // (2 * target_length)`.
+    Centre i lies in `(2 * i + 1) * length // (2 * target_length)`. That is before p where
+    2i + 1 is at most (2 * target_length * p - 1) // length. Of 5 pixels on 3, before 0 to 5:
+    0 1 1 2 2 3.
     """
     return ((2 * target_length * position - 1) // length + 1) // 2
 

@@ -184,7 +184,7 @@ def _cut(spans: spans_lib.Spans) -> _Pieces:
 def _label(
     pieces: _Pieces, spans: spans_lib.Spans, connectivity: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The part of each piece, int64 [P], and the first piece of each part, [C], rising."""
+    """Gives the part of each piece, int64 [P], and the first piece of each part, [C], rising."""
     # Two rows apart, so that no column's end meets the next one's start: column x of mask n begins
     # at (n * (width + 1) + x) * (height + 2).
     stride = spans.height + 2
@@ -192,6 +192,8 @@ def _label(
     starts = (column + pieces.firsts) * stride + pieces.tops
     ends = (column + pieces.firsts) * stride + pieces.bottoms
     after = (column + pieces.lasts + 1) * stride
+    # Neighbours in the next column are those that end after the piece's top and start before its
+    # bottom; with 8 also those that end just there, or start there, which meet it at a corner.
     near, far = ('left', 'right') if connectivity == 8 else ('right', 'left')
     low = np.searchsorted(ends, after + pieces.tops, near)
     high = np.searchsorted(starts, after + pieces.bottoms, far)
@@ -202,7 +204,7 @@ def _label(
 
 
 def _find_roots(num: int, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """The lowest of the items that pairs (a, b) connect with each item, int64 [num].
+    """Gives the lowest of the items that pairs (a, b) connect with each item, int64 [num].
 
     Each round hangs every root that has a lower neighbour below the lowest one, then lets all
     items point at the roots themselves: for pairs 0-1, 1-2, 3-2
@@ -235,6 +237,8 @@ def _toggle_small(
         kept = np.ones(spans.num_masks, bool)
         kept[masks[~small]] = False
         if (kept & changed).any():
+            # Meta's code takes the largest with `argmax`, so of equals the one that OpenCV numbers
+            # first. In this order, a mask's largest part is its first.
             order = np.lexsort((_first_blocks(pieces, labels, len(heads), regions), -areas, masks))
             largest = order[np.append(True, masks[order][1:] != masks[order][:-1])]
             small[largest[kept[masks[largest]]]] = False
@@ -245,7 +249,7 @@ def _toggle_small(
     # What ends where a turned piece starts goes on, and the reverse: two changes at one place.
     owners = np.concatenate([spans.owners, spans.owners, *[pieces.owners[chosen]] * 2])
     places = np.concatenate([spans.starts, spans.ends, starts[chosen], ends[chosen]])
-    stride = spans.num_pixels + 1
+    stride = spans.num_pixels + 1  # so that no mask's end is the next one's start
     keys, repeats = np.unique(owners * stride + places, return_counts=True)
     owners, places = np.divmod(keys[repeats == 1], stride)
     return spans._replace(owners=owners[0::2], starts=places[0::2], ends=places[1::2]), changed
@@ -254,7 +258,7 @@ def _toggle_small(
 def _first_blocks(
     pieces: _Pieces, labels: np.ndarray, num: int, spans: spans_lib.Spans
 ) -> np.ndarray:
-    """Rank of each part by its first block of 2 x 2 pixels, row by row: OpenCV's order."""
+    """Ranks each part by its first block of 2 x 2 pixels, row by row: OpenCV's order."""
     blocks = pieces.tops // 2 * ((spans.width + 1) // 2) + pieces.firsts // 2
     first = np.full(num, np.iinfo(np.int64).max)
     np.minimum.at(first, labels, blocks)

@@ -17,7 +17,7 @@ CONVENTIONS = ('coco', 'sa1b', 'xyxy_inclusive')
 def run_lengths(
     counts: Sequence[bytes | str], size: Sequence[int] | None = None
 ) -> list[np.ndarray]:
-    """Run lengths of masks: N arrays int64 [R], of any R, zeros first.
+    """Gives run lengths of masks: N arrays int64 [R], of any R, zeros first.
 
     Args:
       counts: N compressed strings, N may be 0.
@@ -37,7 +37,7 @@ def run_lengths(
 
 @arguments.takes_segmentation
 def area(counts: Sequence[bytes | str], size: Sequence[int] | None = None) -> np.ndarray:
-    """Pixels in each mask, int64 [N].
+    """Counts the pixels in each mask, int64 [N].
 
     Args:
       counts: N compressed strings, N may be 0.
@@ -55,7 +55,7 @@ def area(counts: Sequence[bytes | str], size: Sequence[int] | None = None) -> np
 
 @arguments.takes_segmentation
 def is_empty(counts: Sequence[bytes | str], size: Sequence[int]) -> np.ndarray:
-    """Which masks hold no pixel, bool [N].
+    """Tells which masks hold no pixel, bool [N].
 
     Args:
       counts: N compressed strings, N may be 0.
@@ -73,7 +73,7 @@ def is_empty(counts: Sequence[bytes | str], size: Sequence[int]) -> np.ndarray:
 
 @arguments.takes_segmentation
 def bbox(counts: Sequence[bytes | str], size: Sequence[int], *, convention: str) -> np.ndarray:
-    """The smallest box around each mask, in a convention that must be named.
+    """Finds the smallest box around each mask, in a convention that must be named.
 
     | convention | numbers | one pixel at x = 3, y = 5 |
     |---|---|---|
@@ -108,7 +108,7 @@ def bbox(counts: Sequence[bytes | str], size: Sequence[int], *, convention: str)
 
 
 def areas(spans: spans_lib.Spans) -> np.ndarray:
-    """Pixels of each mask, int64 [N]."""
+    """Counts the pixels of each mask, int64 [N]."""
     sums = np.bincount(spans.owners, spans.ends - spans.starts, minlength=spans.num_masks)
     return sums.astype(np.int64)
 

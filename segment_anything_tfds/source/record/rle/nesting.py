@@ -78,7 +78,7 @@ def hierarchy(
     common, areas, _ = overlap.compare('hierarchy', counts, counts, size)
     share = common / np.maximum(areas, 1)[:, None]
     holds = (share >= containment) & (areas[:, None] < max_ratio * areas) & (areas > 0)[:, None]
-    order = np.argsort(areas, kind='stable')
+    order = np.argsort(areas, kind='stable')  # the first in it that holds a mask is the smallest
     first = np.argmax(holds[:, order], axis=1) if len(order) else order
     parents = np.where(holds.any(axis=1), order[first], -1)
     depth, roots = np.zeros(len(parents), np.int64), np.arange(len(parents))
@@ -100,7 +100,7 @@ def hierarchy(
 
 @arguments.takes_segmentation
 def leaf_map(counts: Sequence[bytes | str], size: Sequence[int]) -> np.ndarray:
-    """One map of all masks, the smallest on top, as pipelines from pictures to 3D take them.
+    """Draws one map of all masks, the smallest on top, as pipelines from pictures to 3D take them.
 
     Args:
       counts: N compressed strings, N may be 0.

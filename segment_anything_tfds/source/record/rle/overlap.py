@@ -26,7 +26,7 @@ _PORTION = 1 << 19  # runs that are moved together: some 30 MB
 def intersection_area(
     a: Sequence[bytes | str], b: Sequence[bytes | str], size: Sequence[int]
 ) -> np.ndarray:
-    """Pixels that every mask of `a` shares with every mask of `b`, int64 [N, M].
+    """Counts the pixels that every mask of `a` shares with every mask of `b`, int64 [N, M].
 
     Args:
       a: N compressed strings, N may be 0.
@@ -51,7 +51,7 @@ def iou(
     *,
     crowd: Sequence[bool] | None = None,
 ) -> np.ndarray:
-    """Intersection over union of all pairs, float64 [N, M], as `pycocotools.mask.iou(a, b, crowd)`.
+    """Divides intersection by union, float64 [N, M], as `pycocotools.mask.iou(a, b, crowd)`.
 
     Two empty masks have an IoU of 0.
 
@@ -91,7 +91,7 @@ def nms(
     *,
     max_masks: int | None = None,
 ) -> np.ndarray:
-    """Greedy non-maximum suppression by mask IoU; the same masks as `rle.nms` keeps.
+    """Drops masks that overlap a better one, by IoU; the same masks as `rle.nms` keeps.
 
     Masks are taken by falling score (at equal scores, the earlier one first); one is dropped if its
     IoU with a mask that was kept is greater than `threshold`.
@@ -141,7 +141,7 @@ def nms(
 def compare(
     where: str, a: Sequence[bytes | str], b: Sequence[bytes | str], size: Sequence[int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Common pixels int64 [N, M], areas [N] and [M]; `where` is the function that errors name."""
+    """Counts common pixels int64 [N, M], and areas [N] and [M]; errors name `where`."""
     spans_a = spans_lib.read(where, a, size)
     if a is b:
         return _intersections(spans_a, spans_a), *[measures.areas(spans_a)] * 2
@@ -163,7 +163,7 @@ class _Line(NamedTuple):
     after: np.ndarray
 
     def ones_before(self, positions: np.ndarray) -> np.ndarray:
-        """How many ones come before each position."""
+        """Counts the ones before each position."""
         run = np.searchsorted(self.starts, positions, 'right') - 1
         return self.after[run] - np.maximum(self.ends[run] - positions, 0)
 
@@ -177,7 +177,7 @@ def lay_out(spans: spans_lib.Spans) -> _Line:
 
 
 def _intersections(a: spans_lib.Spans, b: spans_lib.Spans) -> np.ndarray:
-    """Common pixels int64 [N, M]; of each pair, the runs of the mask with fewer are moved."""
+    """Counts common pixels int64 [N, M]; of each pair, the mask with fewer runs is moved."""
     common = np.zeros((a.num_masks, b.num_masks), np.int64)
     boxes_a, boxes_b = spans_lib.corners(a)[:, None], spans_lib.corners(b)[None]
     meets = np.maximum(boxes_a[..., :2], boxes_b[..., :2])
@@ -198,7 +198,7 @@ def _intersections(a: spans_lib.Spans, b: spans_lib.Spans) -> np.ndarray:
 def _shared(
     spans: spans_lib.Spans, cuts: np.ndarray, movers: np.ndarray, line: _Line, targets: np.ndarray
 ) -> np.ndarray:
-    """Pixels that mask `movers[k]` of `spans` shares with mask `targets[k]` of `line`, [K]."""
+    """Counts the pixels that `movers[k]` of `spans` shares with `targets[k]` of `line`, [K]."""
     sizes = cuts[movers + 1] - cuts[movers]
     shared = np.zeros(len(movers), np.int64)
     for first, last in spans_lib.portions(sizes, _PORTION):

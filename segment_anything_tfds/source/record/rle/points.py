@@ -21,7 +21,7 @@ def sample_points(
     seed: int | Sequence[int],
     label: str = 'foreground',
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Points of each mask, uniform over its pixels, with replacement, straight from the runs.
+    """Draws points of each mask, uniform over its pixels, with replacement, straight from the runs.
 
     Coordinates are those of pixels, x first; pixel 3 has its centre at 3.0, as in SAM.
 
@@ -65,6 +65,8 @@ def sample_points(
             rank = np.minimum((drawn * total).astype(np.int64), total - 1)
             ends = np.cumsum(chosen)
             run = np.searchsorted(ends, rank, 'right')
+            # Runs 2 3 1 2 have ones at 2..4 and 6..7. The one of rank 3 is in the second run of
+            # ones, which ends at 8; it has rank 5 at its end, so the pixel is 8 - (5 - 3) = 6.
             run_ends = np.cumsum(lengths)[is_foreground::2][run]
             columns, rows = np.divmod(run_ends - ends[run] + rank, height)
             points[n], labels[n] = np.stack([columns, rows], axis=1), is_foreground
@@ -73,7 +75,7 @@ def sample_points(
 
 @arguments.takes_segmentation
 def contains(counts: Sequence[bytes | str], size: Sequence[int], points: np.ndarray) -> np.ndarray:
-    """Which masks hold each point, without drawing them: all masks of a click.
+    """Tells which masks hold each point, without drawing them: all masks of a click.
 
     Coordinates are x, y, pixel centres at whole numbers: 2.6 lies in pixel 3, as 3.4 does.
 

@@ -46,7 +46,7 @@ class RowRuns(NamedTuple):
 def to_row_runs(
     counts: Sequence[bytes | str], size: Sequence[int], *, crop: bool = True
 ) -> list[RowRuns]:
-    """Row-major run lengths of masks, each of the smallest crop that holds its mask.
+    """Turns masks into row-major run lengths, each of the smallest crop that holds its mask.
 
     Args:
       counts: N compressed strings, N may be 0.
@@ -83,7 +83,7 @@ def to_row_runs(
 
 
 def from_row_runs(crops: Sequence[RowRuns | tuple], size: Sequence[int]) -> list[bytes]:
-    """Compressed strings of masks that are given as row-major runs of crops.
+    """Encodes masks that are given as row-major runs of crops, as compressed strings.
 
     Args:
       crops: N tuples (left, top, width, height, runs), as `to_row_runs` gives them; runs start with
@@ -115,7 +115,7 @@ def from_row_runs(crops: Sequence[RowRuns | tuple], size: Sequence[int]) -> list
 
 
 def _crops(spans: spans_lib.Spans) -> np.ndarray:
-    """Left, top, width, height int64 [N, 4] of the smallest boxes; zeros for empty masks."""
+    """Gives left, top, width, height int64 [N, 4] of the smallest boxes; zeros for empty masks."""
     boxes = spans_lib.corners(spans)
     boxes[:, 2:] -= boxes[:, :2]
     return boxes
@@ -124,7 +124,7 @@ def _crops(spans: spans_lib.Spans) -> np.ndarray:
 def _changes_across(
     owners: np.ndarray, starts: np.ndarray, ends: np.ndarray, lengths: np.ndarray
 ) -> Iterator[tuple[int, int, np.ndarray, np.ndarray, np.ndarray]]:
-    """Where lines of pixels differ from the line before, for portions of masks.
+    """Finds where lines of pixels differ from the line before, for portions of masks.
 
     Args:
       owners, starts, ends: spans of N masks.
@@ -153,7 +153,7 @@ def _changes_across(
 
 
 def _sort_and_cancel(owners: np.ndarray, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Sorted changes; two at one place are none: a line ends with ones, the next begins so."""
+    """Sorts changes; two at one place are none: a line ends with ones, the next begins so."""
     stride = int(positions.max(initial=0)) + 1
     keys, repeats = np.unique(owners * stride + positions, return_counts=True)
     keys = keys[repeats == 1]
@@ -184,7 +184,7 @@ def _check_crop(index: int, crop: RowRuns, height: int, width: int) -> np.ndarra
 
 
 def _spans_of_runs(arrays: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Spans of ones of run lengths, positions within each mask."""
+    """Finds spans of ones of run lengths, positions within each mask."""
     sizes = np.array([len(runs) for runs in arrays], np.int64)
     lengths = np.concatenate([*arrays, np.zeros(0, np.int64)])
     owners = np.repeat(np.arange(len(sizes)), sizes)

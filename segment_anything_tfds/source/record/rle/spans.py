@@ -50,6 +50,7 @@ def read(where: str, counts: Sequence[bytes | str], size: Sequence[int]) -> Span
     runs = arguments.read_runs(where, counts, height * width)
     sizes = np.diff(runs.splits)
     owners = np.repeat(np.arange(len(sizes)), sizes)
+    # every mask's runs sum to its pixels, so one running sum serves all masks
     ends = np.cumsum(runs.lengths) - owners * (height * width)
     is_one = (np.arange(len(owners)) - np.repeat(runs.splits[:-1], sizes)) & 1 == 1
     kept = np.flatnonzero(is_one & (runs.lengths > 0))
@@ -67,13 +68,15 @@ def merge(owners: np.ndarray, starts: np.ndarray, ends: np.ndarray) -> tuple[np.
 
 
 def corners(spans: Spans) -> np.ndarray:
-    """First x and y, and the x and y after the last, int64 [N, 4]; zeros for empty masks."""
+    """Gives first x and y, and x and y after the last, int64 [N, 4]; zeros for empty masks."""
     x0, y0 = np.divmod(spans.starts, spans.height)
     x1, y1 = np.divmod(spans.ends - 1, spans.height)
+    # a run that goes on in another column touches the bottom of the one and the top of the other
     y0, y1 = np.where(x0 < x1, 0, y0), np.where(x0 < x1, spans.height - 1, y1)
     cuts = np.searchsorted(spans.owners, np.arange(spans.num_masks + 1))
     filled = np.flatnonzero(cuts[1:] > cuts[:-1])
     boxes = np.zeros((spans.num_masks, 4), np.int64)
+    # `reduceat` has no empty groups: it would give the next mask's value for a mask without runs
     for place, (values, reduce) in enumerate(
         ((x0, np.minimum), (y0, np.minimum), (x1, np.maximum), (y1, np.maximum))
     ):
@@ -83,7 +86,7 @@ def corners(spans: Spans) -> np.ndarray:
 
 
 def invert(spans: Spans) -> Spans:
-    """The runs of zeros, as spans."""
+    """Gives the runs of zeros, as spans."""
     masks = np.arange(spans.num_masks)
     starts = np.concatenate([np.zeros_like(masks), spans.ends])
     ends = np.concatenate([spans.starts, np.full_like(masks, spans.num_pixels)])
@@ -97,7 +100,7 @@ def invert(spans: Spans) -> Spans:
 
 
 def select(spans: Spans, wanted: np.ndarray) -> Spans:
-    """The masks of `wanted`, bool [N], counted anew."""
+    """Gives the masks of `wanted`, bool [N], counted anew."""
     kept = wanted[spans.owners]
     owners = (np.cumsum(wanted) - 1)[spans.owners[kept]]
     return spans._replace(
@@ -109,7 +112,7 @@ def select(spans: Spans, wanted: np.ndarray) -> Spans:
 
 
 def encode(spans: Spans) -> list[bytes]:
-    """Compressed strings, byte for byte as pycocotools writes them."""
+    """Encodes masks as compressed strings, byte for byte as pycocotools writes them."""
     bounds = np.stack([spans.starts, spans.ends], axis=1).ravel()
     return encode_changes(
         np.repeat(spans.owners, 2), bounds, np.full(spans.num_masks, spans.num_pixels)
@@ -119,7 +122,7 @@ def encode(spans: Spans) -> list[bytes]:
 def encode_changes(
     owners: np.ndarray, positions: np.ndarray, num_pixels: np.ndarray
 ) -> list[bytes]:
-    """Compressed strings of the positions at which masks change between zeros and ones.
+    """Encodes the positions at which masks change between zeros and ones, as compressed strings.
 
     Args:
       owners: int64 [K], the mask of each change, rising.
@@ -133,9 +136,11 @@ def encode_changes(
 def runs_of_changes(
     owners: np.ndarray, positions: np.ndarray, num_pixels: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Run lengths int64 [R], zeros first in each mask, and splits [N + 1]; as `encode_changes`."""
+    """Gives run lengths int64 [R], zeros first, and splits [N + 1]; as `encode_changes`."""
     inside = positions < num_pixels[owners]
     owners, positions = owners[inside], positions[inside]
+    # Masks of 6 pixels that change at 2 and 4, and at 3: ends 2 4 6 | 3 6, lengths 2 2 2 | 3 3.
+    # Each mask has one end more than changes, so change k, of mask n, is end k + n.
     sizes = np.bincount(owners, minlength=len(num_pixels)) + 1
     splits = np.concatenate(([0], np.cumsum(sizes)))
     ends = np.empty(splits[-1], np.int64)
@@ -147,7 +152,7 @@ def runs_of_changes(
 
 
 def expand(starts: np.ndarray, ends: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """All numbers of ranges: starts [3, 7], ends [5, 8] give [3, 4, 7], from ranges [0, 0, 1]."""
+    """Lists ranges: starts [3, 7], ends [5, 8] give the numbers [3, 4, 7], of ranges [0, 0, 1]."""
     sizes = ends - starts
     origins = np.repeat(np.arange(len(sizes)), sizes)
     before = np.cumsum(sizes) - sizes

@@ -11,6 +11,8 @@ import numpy as np
 MAX_CHARACTERS = 7
 MAX_RUN = 2**32 - 1
 _MAX_BYTES = 2**27
+# For `bytes.translate`: characters after which more of the number follows, which it drops; and for
+# each other one the number of its five bits, signed, as a byte: 'I', 73 - 48 = 25, is -7, so 249.
 _CONTINUED = bytes(range(80, 112))
 _SIGNED = bytes(((code - 48 & 31) ^ 16) - 16 & 255 for code in range(256))
 PROBLEMS = {
@@ -37,7 +39,7 @@ class Runs:
     problems: dict[int, str]
 
     def sums(self) -> tuple[np.ndarray, np.ndarray]:
-        """Sum of all runs, and of the runs of ones (the area), each int64 [N]."""
+        """Sums up all runs, and the runs of ones (the area), each int64 [N]."""
         by_parity = np.zeros((2, len(self.splits) - 1), np.int64)
         for parity in (0, 1):
             cuts = _cut(self.splits, parity)
@@ -45,12 +47,14 @@ class Runs:
             if filled.size:
                 runs = self.lengths[parity::2]
                 by_parity[parity, filled] = np.add.reduceat(runs, cuts[filled])
+        # A mask's ones are its runs 1, 3, 5, ...: in the array of all runs the odd ones, or the
+        # even ones where the mask begins at an odd place.
         ones = (self.splits[:-1] + 1) & 1
         return by_parity.sum(axis=0), by_parity[ones, np.arange(len(ones))]
 
 
 def parse(counts: Sequence[bytes]) -> Runs:
-    """Run lengths of compressed strings, all in one pass; problems are reported, not raised.
+    """Reads run lengths of compressed strings in one pass; problems are reported, not raised.
 
     Args:
       counts: N compressed strings.
@@ -85,7 +89,7 @@ def parse(counts: Sequence[bytes]) -> Runs:
 
 
 def _find_problems(data: np.ndarray, lengths: np.ndarray, ends: np.ndarray) -> dict[int, str]:
-    """Strings with wrong characters or no proper end; `data` is their characters - 48."""
+    """Finds strings with wrong characters or no proper end; `data` is their characters - 48."""
     problems = dict.fromkeys(np.flatnonzero(lengths == 0).tolist())
     if data.size:
         problems.update(dict.fromkeys(np.flatnonzero(data[ends - 1] & 32).tolist()))
@@ -105,7 +109,7 @@ def _parse_others(counts: Sequence[bytes], problems: dict[int, str]) -> Runs:
 def _read_numbers(
     joined: bytes, data: np.ndarray, ends: np.ndarray
 ) -> tuple[np.ndarray | None, np.ndarray]:
-    """Numbers int64 [R], and their splits by string; or `None` and the strings that overflow.
+    """Reads numbers int64 [R], and their splits by string; or `None` and the strings that overflow.
 
     Most numbers have one character, so the characters that continue are looked at apart. Those at
     positions 3, 4 and 9 belong to two numbers, of three characters and of two: sizes 2 and 1.
@@ -118,6 +122,8 @@ def _read_numbers(
     if (too_long := sizes >= MAX_CHARACTERS).any():
         return None, np.searchsorted(ends, positions[highest[too_long]], 'right')
     payload = data[positions] & 31
+    # Where the numbers stand among all: their last characters, at 5 and 10, less the characters
+    # that continue before them, 2 and 3, are 3 and 7. Then digit by digit, from the highest down.
     index = positions[highest] - highest
     while index.size:
         values[index] = (values[index] << 5) | payload[highest]
@@ -148,12 +154,15 @@ def _sum_differences(values: np.ndarray, splits: np.ndarray) -> None:
 
 
 def _cut(splits: np.ndarray, parity: int) -> np.ndarray:
-    """Splits of the array of every second value, from index `parity` on."""
+    """Splits the array of every second value, from index `parity` on, as `splits` the whole one.
+
+    Splits 0 3 5: of the values 0, 2, 4 these are 0 2 3, of the values 1, 3 they are 0 1 2.
+    """
     return (splits + 1 - parity) // 2
 
 
 def encode_runs(runs: Sequence[Sequence[int]]) -> list[bytes]:
-    """Compressed strings of run lengths.
+    """Writes run lengths as compressed strings.
 
     Args:
       runs: N sequences of integers from 0 to 2^32 - 1, zeros first, none of them empty.
@@ -173,7 +182,7 @@ def encode_runs(runs: Sequence[Sequence[int]]) -> list[bytes]:
 
 
 def write(lengths: np.ndarray, splits: np.ndarray) -> list[bytes]:
-    """Compressed strings of run lengths int64 [R] of N masks, which begin at `splits` [N + 1].
+    """Writes run lengths int64 [R] of N masks, which begin at `splits` [N + 1], as strings.
 
     Nothing is checked: runs are from 0 to 2^32 - 1, and each mask has one.
     """

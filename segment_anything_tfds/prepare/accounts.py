@@ -52,11 +52,11 @@ class Demands:
 
     @classmethod
     def of(cls, plan: shard.Plan) -> Demands:
-        """What a plan demands."""
+        """Gives what a plan demands."""
         return cls(plan.fingerprint, plan.on_error, plan.checksums, plan.max_examples)
 
     def are_met(self, sidecar: place.Sidecar) -> bool:
-        """Whether an archive was built as it would be now, whatever it was read from."""
+        """Tells whether an archive was built as it would be now, whatever it was read from."""
         return (
             sidecar.fingerprint == self.fingerprint
             and (self.on_error == 'skip' or not sidecar.faults)
@@ -64,7 +64,7 @@ class Demands:
         )
 
     def _digest_is_judged(self, sidecar: place.Sidecar) -> bool:
-        """Whether the archive's digest was compared, with the result that today's lists give."""
+        """Tells whether the archive's digest was compared, and judged as today's lists judge it."""
         no_digest = sidecar.source.startswith('folder ') or self.max_examples is not None
         if no_digest or sidecar.archive not in self.checksums:
             return True
@@ -84,7 +84,7 @@ class Accounts:
     def reusable(
         self, sources: Sequence[pair_stream.Source], demands: Demands
     ) -> dict[int, Finished]:
-        """What earlier builds have finished and is still whole, by number of the archive."""
+        """Finds what earlier builds have finished and is still whole, by number of the archive."""
 
         def find(source: pair_stream.Source) -> Finished | None:
             staged = self.finished(source, demands)
@@ -100,7 +100,7 @@ class Accounts:
             return {source.number: one for source, one in found if one is not None}
 
     def finished(self, source: pair_stream.Source, demands: Demands) -> Finished | None:
-        """What the staging place has of an archive, if its shards are there at their full size."""
+        """Gives what the staging place has of an archive, if its shards are there at full size."""
         sidecar = self._staging.finished(source.name)
         if sidecar is None or not demands.are_met(sidecar):
             return None
@@ -111,12 +111,12 @@ class Accounts:
         return Finished(sidecar, shards, self._staging.path(source.name, 'faults.jsonl'))
 
     def failure(self, source: pair_stream.Source) -> fault_log.Failure | None:
-        """Why no worker finished an archive, where one said so."""
+        """Tells why no worker finished an archive, where one said so."""
         return fault_log.read(self._staging, source.name)
 
 
 def has_changed(source: pair_stream.Source, prepared: Finished) -> bool:
-    """Whether an archive was changed after it was prepared.
+    """Tells whether an archive was changed after it was prepared.
 
     One that was prepared from elsewhere, as from its link, counts as the same.
     """
@@ -144,7 +144,7 @@ def _are_intact(finished: Finished) -> bool:
 
 
 def _is_intact(path: epath.Path, crc: int) -> bool:
-    """Whether the CRC-32C of a shard is the one in its sidecar.
+    """Tells whether the CRC-32C of a shard is the one in its sidecar.
 
     A file is read for that. An object is not, since it would have to come through this machine: the
     checksum that its store keeps is compared, and without one the shard counts as intact.

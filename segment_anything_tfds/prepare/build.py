@@ -168,6 +168,7 @@ class _Build:
 
     def _run(self, sources: Sequence[pair_stream.Source], *, last: bool) -> None:
         for source in sources:
+            # the sidecar first: from then on, what is left of the archive counts as nothing
             self._plan.staging.forget(
                 source.name, 'json', 'failed.json', 'failed.jsonl', 'faults.jsonl', 'progress.json'
             )
@@ -190,7 +191,7 @@ class _Build:
         return {number: one for number, one in found.items() if one is not None}
 
     def _may_pass(self, source: pair_stream.Source) -> bool:
-        """Whether another attempt at an archive that was not finished may help."""
+        """Tells whether another attempt at an archive that was not finished may help."""
         failure = self._accounts.failure(source)
         return failure is None or failure.may_pass
 

@@ -22,7 +22,7 @@ def describe(
     folder: str,
     config: str | None,
 ) -> faults.DataError:
-    """The error for archives that were not finished.
+    """Makes the error for archives that were not finished.
 
     Args:
       failed: why, by name of the archive.
@@ -53,7 +53,7 @@ def describe(
 
 
 def _consequences(failure: fault_log.Failure, fault: faults.Fault) -> str:
-    """What a fault of a whole archive brought with it, as counts."""
+    """Counts what a fault of a whole archive brought with it."""
     if fault not in failure.roots[:1]:
         return ''
     counts = [f'{n:,} {r}' for r, n in failure.counts.items() if r in reasons.CONSEQUENCES]
@@ -61,7 +61,7 @@ def _consequences(failure: fault_log.Failure, fault: faults.Fault) -> str:
 
 
 def _count(failure: fault_log.Failure) -> int:
-    """How many faults a list of them would have, without the consequences."""
+    """Counts how many faults a list of them would have, without the consequences."""
     passed = reasons.CONSEQUENCES if failure.roots else ()
     return sum(n for reason, n in failure.counts.items() if reason not in passed)
 

@@ -32,7 +32,7 @@ class Found:
     prepared: Mapping[int, accounts.Finished]
 
     def size(self, numbers: Iterable[int], *, ask: bool = False) -> int:
-        """Bytes that the shards of archives will take on disk, roughly.
+        """Estimates the bytes that the shards of archives will take on disk.
 
         Args:
           numbers: of the archives.
@@ -48,7 +48,7 @@ class Found:
 
 
 def read_links(manual_dir: epath.Path | None) -> links_file.Links:
-    """The links file; no links where there is none, since all archives may be at hand."""
+    """Reads the links file; no links where there is none, since all archives may be at hand."""
     if manual_dir is None:
         return links_file.Links({}, path=links_file.FILE_NAME)
     path = manual_dir / links_file.FILE_NAME
@@ -56,7 +56,7 @@ def read_links(manual_dir: epath.Path | None) -> links_file.Links:
 
 
 def manual_dir(manager: tfds.download.DownloadManager) -> epath.Path | None:
-    """TFDS's folder of files that the user brings; `None` where it is absent or empty."""
+    """Gives TFDS's folder of files that the user brings; `None` where it is absent or empty."""
     try:
         with paths.served('`manual_dir`'):
             return manager.manual_dir
@@ -116,7 +116,7 @@ def locate(
 
 
 def not_prepared(function: str, dataset_dir: epath.Path, config: str | None) -> FileNotFoundError:
-    """The error for a selection that is read before it is prepared."""
+    """Makes the error for a selection that is read before it is prepared."""
     data_sets = prepared.find(dataset_dir, config)
     what = f'archives {config}' if config else 'all archives'
     text = f'`Builder.{function}`: expected {what} to be prepared in {dataset_dir}; got '
@@ -139,13 +139,13 @@ def _at_hand(
 
 
 def describe(data_sets: Sequence[prepared.DataSet]) -> str:
-    """Which archives are prepared, and under which names."""
+    """Tells which archives are prepared, and under which names."""
     names = [f'{selection.format(one.numbers)} (`{_name(one.config)}`)' for one in data_sets]
     return f'{", ".join(names[:5])}{" and others" if len(names) > 5 else ""}'
 
 
 def how_to_load(data_sets: Sequence[prepared.DataSet], numbers: Sequence[int] | None) -> str:
-    """A sentence with the call that loads the most of a selection that is prepared."""
+    """Gives a sentence with the call that loads the most of a selection that is prepared."""
     wanted = set(numbers or ())
     best = max(data_sets, key=lambda data_set: len(wanted.intersection(data_set.numbers)))
     common = wanted.intersection(best.numbers)
@@ -174,7 +174,7 @@ def warn_of_missing_digests(
 
 
 def _size(source: pair_stream.Source) -> int:
-    """What an archive's shards will take: about as much as its images, which do not compress."""
+    """Estimates what an archive's shards will take: about its images, which do not compress."""
     if source.kind == 'file':
         return paths.size_and_time(paths.open_path(source.location))[0]
     if source.kind == 'folder':

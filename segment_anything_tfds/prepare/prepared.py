@@ -60,7 +60,7 @@ def archives(
     demands: accounts.Demands,
     template: tfds_parts.ShardedFileTemplate,
 ) -> dict[int, accounts.Finished]:
-    """The archives of prepared selections that were built as they would be now, by number.
+    """Finds the archives of prepared selections that were built as they would be now, by number.
 
     Args:
       data_sets: the selections.

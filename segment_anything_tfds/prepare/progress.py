@@ -55,7 +55,7 @@ class Totals:
             self.size = max(self.read, sum(self._sizes.values()) * len(self._sources) // known)
 
     def _of(self, source: pair_stream.Source, there: Container[str]) -> tuple[int, int]:
-        """Images and bytes of an archive so far; what is finished is not looked at again."""
+        """Counts images and bytes of an archive so far; what is finished is not looked at again."""
         number, name = source.number, source.name
         if number not in self._done and f'{name}.json' in there:
             sidecar = self._staging.finished(name)
@@ -103,7 +103,7 @@ def _watch(
 ) -> None:
     ended = False
     while not ended:
-        ended = stop.wait(seconds)
+        ended = stop.wait(seconds)  # and then looks once more, for the last numbers
         with contextlib.suppress(OSError):  # a store that does not answer for a moment
             totals.update()
         title, note = _title(totals, sources), f'{totals.images:,} images'

@@ -84,7 +84,7 @@ def write_reports(finished: Sequence[accounts.Finished], folder: epath.Path) -> 
 
 
 def _faults_of(one: accounts.Finished) -> Iterator[str]:
-    """The lines of an archive in a report that may have those of others."""
+    """Gives the lines of an archive in a report that may have those of others."""
     with one.report.open() as lines:
         for line in lines:
             if json.loads(line)['archive'] == one.sidecar.archive:

@@ -38,7 +38,7 @@ class _Pipeline(beam.Pipeline):
 def pipeline(
     runner=None, options: pipeline_options.PipelineOptions | str | None = None
 ) -> beam.Pipeline:
-    """A pipeline that runs in this process, unless `runner` or `options` name another runner.
+    """Makes a pipeline that runs in this process, unless `runner` or `options` name another runner.
 
     Beam's own default first looks for a Go binary to download, and takes options from the
     program's command line; this one does neither.
@@ -88,7 +88,7 @@ def run(pipeline: beam.Pipeline) -> None:
 
 
 def is_interrupt(error: BaseException | None) -> bool:
-    """Whether an error is what Beam made of a `KeyboardInterrupt` in a worker of this process."""
+    """Tells whether an error is what Beam made of a `KeyboardInterrupt` in a worker here."""
     while error is not None:
         if isinstance(error, KeyboardInterrupt):
             return True

@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_for_tfds(dataset_dir: epath.Path, mode: tfds.download.GenerateMode) -> bool:
-    """Whether there is nothing to build: the data set is there and is to be used."""
+    """Tells whether there is nothing to build: the data set is there and is to be used."""
     if mode == _UPDATE:
         return True
     if object_store.is_remote(dataset_dir):  # a build that was stopped may have left shards there

@@ -37,7 +37,7 @@ class Summary:
         return sum(one.sidecar.bytes_read for one in self.finished)
 
     def metadata(self) -> dict:
-        """What the data set remembers of its build, as JSON values.
+        """Gives what the data set remembers of its build, as JSON values.
 
         None of them is a number, as `tfds.show_examples` looks into each for a key.
         """
@@ -53,7 +53,7 @@ class Summary:
         }
 
     def closing(self) -> str | None:
-        """A sentence about archives that may not be whole; `None` where there are none."""
+        """Gives a sentence about archives that may not be whole; `None` where there are none."""
         clauses = []
         for kind, clause in _DOUBTS.items():
             doubtful = [one.sidecar.archive for one in self.finished if kind in one.sidecar.doubts]

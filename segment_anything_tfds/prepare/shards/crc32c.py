@@ -22,7 +22,7 @@ _PIECE = 8 << 20
 
 
 def combine(first: int, second: int, size: int) -> int:
-    """The CRC of two byte strings one after the other.
+    """Gives the CRC of two byte strings one after the other, from their CRCs.
 
     Args:
       first: CRC of the first.
@@ -34,6 +34,7 @@ def combine(first: int, second: int, size: int) -> int:
       ...     google_crc32c.value(b'abcde'))
       True
     """
+    # CRC-32C inverts all bits at its start and at its end; here both cancel out.
     power = 0
     while size:
         if size & 1:
@@ -54,7 +55,7 @@ def of_file(path: epath.Path) -> int:
 
 @functools.cache
 def _zeros(power: int) -> tuple[int, ...]:
-    """What 2^power zero bytes do, as the columns of a matrix: the results of each single bit."""
+    """Gives what 2^power zero bytes do, as the columns of a matrix: what becomes of each bit."""
     if power == 0:
         return tuple(_eight_zero_bits(1 << bit) for bit in range(32))
     half = _zeros(power - 1)
@@ -62,12 +63,14 @@ def _zeros(power: int) -> tuple[int, ...]:
 
 
 def _eight_zero_bits(crc: int) -> int:
+    # lowest bit first: a 1 that is shifted out takes the polynomial off the rest
     for _ in range(8):
         crc = crc >> 1 ^ (_POLYNOMIAL if crc & 1 else 0)
     return crc
 
 
 def _multiply(columns: tuple[int, ...], bits: int) -> int:
+    # bit n of `bits` adds column n, and to add bits without a carry is to xor them
     product = 0
     for column in columns:
         if not bits:

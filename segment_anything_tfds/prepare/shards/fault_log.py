@@ -99,7 +99,7 @@ class FaultLog(contextlib.AbstractContextManager):
 
 
 def read(staging: place.Staging, archive: str) -> Failure | None:
-    """Why an archive was not finished; `None` where no worker said so."""
+    """Tells why an archive was not finished; `None` where no worker said so."""
     fields = place.read_json(staging.path(archive, 'failed.json'))
     if fields is None:
         return None

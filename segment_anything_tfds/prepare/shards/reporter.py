@@ -14,7 +14,7 @@ _REMOTE_SECONDS = 20.0
 
 
 def interval(folder: str) -> float:
-    """Seconds between two reports of a worker; longer in a bucket, where each takes requests."""
+    """Gives the seconds between a worker's reports; more in a bucket, where each is a request."""
     return _REMOTE_SECONDS if object_store.is_remote(folder) else _LOCAL_SECONDS
 
 

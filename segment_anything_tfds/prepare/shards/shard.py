@@ -115,7 +115,7 @@ def _build_archive(
     try:
         sidecar = _write_shards(source, plan, log, along)
         log.keep_skipped()
-        plan.staging.write_sidecar(sidecar)
+        plan.staging.write_sidecar(sidecar)  # last: it says that all else is there
     except _ArchiveFailed:
         log.keep_failed()
         return Counter(archives_failed=1)
@@ -155,6 +155,7 @@ def _write_shards(
         serialized = _serialized_examples(reader, source, plan, log, along)
         written = spread.write(plan.file_format, paths, serialized)
         if not _is_digest_right(source, reader.md5, plan, log):
+            # its records cannot be trusted either: with `on_error='skip'` none of them is kept
             written = spread.write(plan.file_format, paths, [])
         if log.counts and plan.on_error == 'fail':
             raise _ArchiveFailed
@@ -176,7 +177,7 @@ def _write_shards(
 def _is_digest_right(
     source: pair_stream.Source, md5: str | None, plan: Plan, log: fault_log.FaultLog
 ) -> bool:
-    """Whether the archive's digest is not known to be wrong."""
+    """Tells whether the archive's digest is not known to be wrong."""
     if md5 is None:
         return True
     verdict = plan.checksums.check(source.name, md5)
@@ -188,7 +189,7 @@ def _is_digest_right(
 
 
 def _with_link(source: pair_stream.Source, plan: Plan) -> pair_stream.Source:
-    """The source with its link, which a worker looks up: a job's description shows no secrets."""
+    """Looks up the source's link, in the worker: a job's description shows no secrets."""
     if source.kind != 'link':
         return source
     link = links_file.read(plan.links_path).archives.get(source.number)
@@ -207,7 +208,7 @@ def _serialized_examples(
     log: fault_log.FaultLog,
     along: Along,
 ) -> Iterator[list[bytes]]:
-    """The examples of an archive. After a fault that fails it, the rest is only checked."""
+    """Gives the examples of an archive. After a fault that fails it, the rest is only checked."""
     teller = reporter.Reporter(plan.staging, source.name)
     for count, example in enumerate(_checked_examples(reader, source, plan, log, along), start=1):
         if teller.update(count, reader):

@@ -84,7 +84,7 @@ def _start(function: Callable, *args) -> futures.Future:
 
 
 def _writer(file_format: str) -> _Writer:
-    """TFDS's adapter for the format, except for TFRecord, which needs no TensorFlow here."""
+    """Opens TFDS's adapter for the format, except for TFRecord, which needs no TensorFlow here."""
     file_format = tfds_parts.FileFormat.from_value(file_format)
     if file_format is tfds_parts.FileFormat.TFRECORD:
         return tfrecord.write
@@ -98,7 +98,7 @@ def _writer(file_format: str) -> _Writer:
 
 
 def _put(q: queue.Queue, item: _Pieces | None, writer: futures.Future) -> None:
-    while not writer.done():
+    while not writer.done():  # one that failed takes nothing any more, and its queue stays full
         try:
             q.put(item, timeout=_POLL_SECONDS)
             return

@@ -38,6 +38,7 @@ def write(path: epath.Path, records: Iterable[Sequence[bytes]]) -> int:
             before = length + _masked(google_crc32c.value(length))
             after = _masked(crc)
             file.writelines([before, *pieces, after])
+            # the data is not gone through a second time: its checksum is known, and moved along
             whole = crc32c.combine(google_crc32c.extend(whole, before), crc, size)
             whole = google_crc32c.extend(whole, after)
     return whole

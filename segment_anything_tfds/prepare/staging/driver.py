@@ -82,7 +82,7 @@ class Runs:
         notes.path(self.folder).unlink(missing_ok=True)
 
     def _is_ours(self) -> bool:
-        """Whether the note in the folder is this driver's; true also where it cannot be read.
+        """Tells whether the note in the folder is this driver's; true also where it cannot be read.
 
         Without a lock, a note that is gone is that of another one, which has ended since.
         """
@@ -138,7 +138,7 @@ def hold(folder: str) -> Iterator[Runs]:
 
 
 def is_over(folder: str, run: str) -> bool:
-    """Whether a run has been stopped or another one started, as far as a worker can tell.
+    """Tells whether a run has been stopped or another one started, as far as a worker can tell.
 
     No note is no proof: a worker may be unable to read it for a moment.
     """
@@ -156,7 +156,7 @@ def _locked(folder: str) -> Iterator[bool]:
         yield False
         return
     with contextlib.ExitStack() as stack:
-        stack.callback(_remove_empty, folder)
+        stack.callback(_remove_empty, folder)  # runs last, when the lock's file is gone
         yield _enter(stack, folder)
 
 
@@ -178,8 +178,10 @@ def _remove_empty(folder: str) -> None:
 
 def _check_alone(folder: str, is_locked: bool) -> None:
     note = notes.read(folder)
+    # With the lock in hand, a driver that ran on this machine is no more.
     if note is None or (is_locked and note.is_of_this_machine):
         return
+    # This process may have left the note itself, with an earlier build that did not end well.
     is_own_past = note.is_of_this_process and folder not in _held_here
     if note.is_alive() and not is_own_past:
         raise RuntimeError(_running(folder, note) + _advice(folder, note))
@@ -198,7 +200,7 @@ def _running(folder: str, note: notes.Note | None) -> str:
 
 
 def _advice(folder: str, note: notes.Note) -> str:
-    """What to do where only signs of life tell whether a process lives."""
+    """Gives what to do where only signs of life tell whether a process lives."""
     if note.can_be_looked_up:
         return ''
     return (

@@ -75,7 +75,7 @@ class Note:
         return math.inf if self.beat is None else abs(time.time() - self.beat)
 
     def is_alive(self) -> bool:
-        """Whether the driver lives, as far as can be told without a lock."""
+        """Tells whether the driver lives, as far as can be told without a lock."""
         # A number of a process is given again after its end, so the start must be the same too:
         #   written by 4711, begun at 12:00; now 4711 began at 12:00: alive
         #   now 4711 began at 15:30, or is not there: dead
@@ -89,7 +89,7 @@ class Note:
 
 
 def mine(driver: str, run: str) -> Note:
-    """A note that this process may write."""
+    """Makes a note that this process may write."""
     return Note(
         host=socket.gethostname(),
         machine=_machine(),
@@ -103,7 +103,7 @@ def mine(driver: str, run: str) -> Note:
 
 
 def path(folder: str) -> epath.Path:
-    """Where the note of a staging folder is."""
+    """Tells where the note of a staging folder is."""
     return epath.Path(folder) / NAME
 
 
@@ -113,7 +113,7 @@ def write(folder: str, note: Note) -> None:
 
 
 def read(folder: str) -> Note | None:
-    """The note of a staging folder; `None` where there is none, or none that makes sense."""
+    """Reads the note of a staging folder; `None` where there is none, or none that makes sense."""
     fields = place.read_json(path(folder))
     if fields is None or not all(isinstance(fields.get(key), str) for key in ('host', 'run')):
         return None
@@ -136,7 +136,7 @@ def _number(value) -> float | None:
 
 
 def _begin(pid: int) -> float | None:
-    """When a process began; `None` where there is no such process. Sends no signal to it."""
+    """Tells when a process began; `None` where there is no such process. Sends no signal to it."""
     try:
         return psutil.Process(pid).create_time()
     except (psutil.Error, OSError):

@@ -13,7 +13,7 @@ _log = logging.getLogger(__name__)
 
 
 def is_remote(path: os.PathLike | str) -> bool:
-    """Whether a path is in an object store, such as `gs://` or `s3://`."""
+    """Tells whether a path is in an object store, such as `gs://` or `s3://`."""
     return '://' in os.fspath(path)
 
 
@@ -34,7 +34,7 @@ def copy(source: epath.Path, target: epath.Path) -> None:
 
 
 def glob(folder: epath.Path, pattern: str) -> list[epath.Path]:
-    """What a folder holds now, also in folders below it where the pattern says so.
+    """Finds what a folder holds now, also in folders below it where the pattern says so.
 
     `epath` has `fsspec` remember the answer of a store as long as the process lives, which would
     hide from the driver what workers write afterwards.
@@ -51,7 +51,7 @@ def glob(folder: epath.Path, pattern: str) -> list[epath.Path]:
 
 
 def crc32c(path: epath.Path) -> int | None:
-    """The CRC-32C that the store itself keeps of an object, as GCS does; `None` where it has none.
+    """Gives the CRC-32C that the store keeps of an object, as GCS does; `None` where it has none.
 
     The bytes of the object are not read.
     """

@@ -63,7 +63,7 @@ class Sidecar:
 
     @classmethod
     def from_json(cls, fields: dict | None) -> Sidecar | None:
-        """The sidecar of JSON values; `None` where they are absent, or of another version."""
+        """Gives the sidecar of JSON values; `None` where they are absent, or of another version."""
         try:
             lists = {key: tuple(fields[key]) for key in _LISTS}
             return cls(**{**fields, **lists})
@@ -71,7 +71,7 @@ class Sidecar:
             return None
 
     def to_json(self) -> str:
-        """The sidecar as one line of JSON."""
+        """Gives the sidecar as one line of JSON."""
         return json.dumps(dataclasses.asdict(self))
 
 
@@ -97,7 +97,7 @@ class Staging:
         write_text(self.path(sidecar.archive, 'json'), sidecar.to_json())
 
     def finished(self, archive: str) -> Sidecar | None:
-        """The sidecar of an archive whose shards are all there at their full size, else None."""
+        """Gives the sidecar of an archive whose shards are all there at full size, else None."""
         sidecar = Sidecar.from_json(read_json(self.path(archive, 'json')))
         if sidecar is None:
             return None
@@ -113,7 +113,7 @@ class Staging:
 
 
 def folder_of(dataset_dir: epath.Path) -> str:
-    """The staging place of a data set: a sibling, which TFDS takes for an unfinished data set."""
+    """Gives the staging place of a data set: a sibling, to TFDS an unfinished data set."""
     return os.fspath(dataset_dir.parent / f'incomplete.shards_{dataset_dir.name}')
 
 
@@ -139,7 +139,7 @@ def clear(folder: str) -> None:
 
 
 def temporary_path(path: epath.Path) -> epath.Path:
-    """A name beside `path` that nobody else uses."""
+    """Gives a name beside `path` that nobody else uses."""
     return path.with_name(f'{path.name}{_TEMPORARY}{uuid.uuid4().hex}')
 
 

@@ -15,7 +15,7 @@ Selection = splits.Selection
 
 
 def parse(where: str, archives: Selection, name: str) -> tuple[int, ...]:
-    """Numbers of archives, of a selection such as `'20-29+130'`, or of numbers or names."""
+    """Reads numbers of archives: of a selection such as `'20-29+130'`, or of numbers or names."""
     return _asked(where, lambda: splits.parse_numbers(archives, name))
 
 
@@ -27,7 +27,7 @@ def shards(
     archives: Selection = None,
     hold_out: Selection = None,
 ) -> str:
-    """A split by archives as TFDS spells it: `train[0shard:3shard]+train[5shard:6shard]`.
+    """Spells a split by archives as TFDS does: `train[0shard:3shard]+train[5shard:6shard]`.
 
     Args:
       where: the function that was called, for errors.
@@ -64,7 +64,7 @@ def shards(
 
 
 def _asked(where: str, function: Callable[[], Given]) -> Given:
-    """What a function of `stream`'s gives; its errors name the function that was called."""
+    """Asks a function of `stream`'s; its errors name the function that was called."""
     try:
         return function()
     except ValueError as error:
@@ -72,7 +72,7 @@ def _asked(where: str, function: Callable[[], Given]) -> Given:
 
 
 def _ranges(indices: Sequence[int]) -> list[str]:
-    """Neighbouring shards as one slice: [0, 1, 2] gives train[0shard:3shard]."""
+    """Joins neighbouring shards to a slice: [0, 1, 2] gives train[0shard:3shard]."""
     runs: list[list[int]] = []
     for index in sorted(indices):
         if runs and runs[-1][1] == index:

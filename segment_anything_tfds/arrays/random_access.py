@@ -49,7 +49,7 @@ class Examples:
         return self._length
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        """An example as `tfds.data_source` gives it, with the JPEG's bytes as `image/content`."""
+        """Gives an example as `tfds.data_source` does, with the JPEG's bytes as `image/content`."""
         if not -self._length <= index < self._length:
             raise IndexError(f'SA1B: expected an index below {self._length}; got {index}.')
         _check_process()
@@ -95,7 +95,7 @@ def _check_process() -> None:
 
 
 def _folder(data_dir: str, archives: archive_splits.Selection) -> str:
-    """The folder of the data set: of the selection where that is prepared, or the only one."""
+    """Gives the folder of the data set: of the selection if that is prepared, or the only one."""
     if archives is not None:
         name = selection.format(archive_splits.parse('SA1B', archives, 'archives'))
         own = os.path.join(data_dir, 'segment_anything', name)

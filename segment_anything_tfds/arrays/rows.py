@@ -67,6 +67,8 @@ class Rows:
         points, labels = coco_rle.sample_points(counts, size, 1, seed=int(rng.integers(2**31)))
         corners = coco_rle.bbox(counts, size, convention='xyxy_inclusive')
         masks = self._masks(counts, size, content)
+        # Whole numbers are centres of pixels, half a pixel from their edge: at twice the size,
+        # 3 becomes 3.5 * 2 - 0.5 = 6.5, between the two pixels that show it.
         row = {
             'masks': masks,
             'point_coords': ((points + 0.5) * scale - 0.5).astype(np.float32),
@@ -113,7 +115,7 @@ class Rows:
 
 
 def padded(rows: np.ndarray, count: int | None, name: str) -> np.ndarray:
-    """Rows [N, ...] as [count, ...]; the rest is 0, or -1 for `point_labels`."""
+    """Fills rows [N, ...] up to [count, ...] with 0, or -1 for `point_labels`."""
     if count is None or len(rows) >= count:
         return rows
     rest = np.full((count - len(rows), *rows.shape[1:]), PADDING.get(name, 0), rows.dtype)

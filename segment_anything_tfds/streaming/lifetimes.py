@@ -59,7 +59,7 @@ class _Steps:
 
     @contextlib.contextmanager
     def one(self) -> Iterator[None]:
-        """What a thread of TensorFlow does in Python happens in such a block."""
+        """Marks a block in which a thread of TensorFlow runs Python."""
         self._under_way += 1
         try:
             if self._ended:
@@ -110,7 +110,7 @@ class Readers:
         return len(self._live)
 
     def step(self, position: Position, token: tuple[int, int], count: int) -> Step:
-        """Up to `count` examples from a position on.
+        """Reads up to `count` examples from a position on.
 
         Args:
           position: where to go on.
@@ -140,6 +140,7 @@ class Readers:
     def _find(self, position: Position, token: tuple[int, int]) -> tuple[int, _Reader]:
         number, _ = token
         reader = self._live.get(number)
+        # Another token or position than the reader's last: the iterator was restored.
         if reader is None or reader.token != token or reader.mixer.position != position:
             number = next(_ids)
             reader = self._live[number] = _Reader(self._open_mixer(position))

@@ -61,10 +61,11 @@ class Mixer:
     @property
     def position(self) -> Position:
         """Where the next example is."""
+        # until the first window is filled, what a restored position had given counts
         return dataclasses.replace(self._at, given=self._skip or self._given)
 
     def take(self, count: int) -> list[bytes]:
-        """Up to `count` examples, as many as there are at once.
+        """Takes up to `count` examples, as many as there are at once.
 
         Where there is none, one is waited for, but not long: whoever wants more asks again, or
         finds meanwhile that nobody wants any. What goes wrong is raised once the windows before it
@@ -84,8 +85,8 @@ class Mixer:
         return taken
 
     def _next(self, *, wait: float) -> bytes | None:
-        """The next example; `None` at the end, and where it is not there within `wait` seconds."""
-        if self._window:
+        """Gives the next example; `None` at the end, or if there is none within `wait` seconds."""
+        if self._window:  # with half of this one given, half of the next one is wanted
             wanted = self._given * self._length(self._at.window + 1) // len(self._window)
             self._fill(wanted, wait=0.0)
         while self._given == len(self._window):
@@ -109,12 +110,14 @@ class Mixer:
                 stream.close()
 
     def _length(self, window: int) -> int:
+        # 1 2 4 8 ... up to `size`; 2^30 is past any size, and numbers of windows go on and on
         return 1 if self._at.seed is None else min(FIRST_WINDOW << min(window, 30), self._at.size)
 
     def _next_window(self) -> None:
         """Shuffles the window that was filled, and begins with it."""
         self._at, self._window, self._given = self._begun, self._filling, 0
         self._filling = []
+        # The next window begins where the archives are read on.
         self._begun = dataclasses.replace(
             self._at,
             cursors=tuple(self._cursors),
@@ -125,6 +128,8 @@ class Mixer:
         if self._at.seed is not None:
             rng = np.random.default_rng([self._at.seed, self._at.window])
             self._window = [self._window[i] for i in rng.permutation(len(self._window))]
+        # Restored within a window: all of it was read again, and shuffled alike; what had been
+        # given is dropped.
         self._given, self._skip = self._skip, 0
         self._window[: self._given] = [None] * self._given
 
@@ -136,7 +141,7 @@ class Mixer:
             self._error = error
 
     def _pull(self, *, wait: float) -> bytes | None:
-        """The next example of the archives in turn; `None` at the end of all, or after `wait`."""
+        """Takes the next example, archives in turn; `None` at the end of all, or after `wait`."""
         while self._error is None and any(self._streams):
             stream = self._streams[self._turn]
             if stream is not None and self._left:

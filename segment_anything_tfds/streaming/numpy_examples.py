@@ -25,7 +25,7 @@ _COLUMNS: dict[str, tuple[type, tuple[int, ...]]] = {
 
 
 def parse(record: bytes) -> dict[str, Any]:
-    """The values of a serialised example.
+    """Reads the values of a serialised example.
 
     Args:
       record: a `tf.train.Example` of the data set.

@@ -53,7 +53,7 @@ class Pass:
         raise StopIteration
 
     def state(self) -> str:
-        """Where the next example is, as a short text."""
+        """Tells where the next example is, as a short text."""
         position = self._mixer.position if self._mixer is not None else self._position
         fields = {'group': self._group, 'position': position and position.to_json()}
         return json.dumps(fields)
@@ -81,5 +81,5 @@ class Pass:
 
 
 def _draw(seed: int, key: int) -> int:
-    """A seed that follows from another one."""
+    """Draws a seed that follows from another one."""
     return int(np.random.default_rng([seed, key]).integers(2**31))

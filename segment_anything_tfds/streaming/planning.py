@@ -147,7 +147,7 @@ def _builder(data_dir, config: str | None = None, policy: Policy | None = None, 
 def _locate(
     folder, links: links_file.Links, wanted: Sequence[int] | None, builder, policy: Policy
 ) -> dict[int, Part]:
-    """Where each archive is, prepared ones first."""
+    """Tells where each archive is, prepared ones first."""
     try:
         sources = locations.locate(folder, links, None)
     except ValueError:  # there is nothing
@@ -164,7 +164,7 @@ def _locate(
 
 
 def _keeper(builder, manual_dir, parts: dict[int, Part], policy: Policy) -> keeping.Keeper:
-    """What has a data set prepared as a builder would prepare it."""
+    """Gives what has a data set prepared as a builder would prepare it."""
     dataset_dir, file_format = builder.data_path, builder.info.file_format
     plan = shard_lib.Plan(
         staging=place.Staging(place.folder_of(dataset_dir), file_format.file_suffix),

@@ -14,7 +14,7 @@ HOLD_OUT_SPLIT = 'validation'
 
 
 def parse_numbers(archives: Selection, name: str) -> tuple[int, ...]:
-    """Archive numbers, of a selection such as `'20-29+130'`, numbers, names, or `None` for none.
+    """Reads archive numbers: a selection such as `'20-29+130'`, numbers, names, or `None` for none.
 
     Args:
       archives: what a user gave.
@@ -38,7 +38,7 @@ def parse_numbers(archives: Selection, name: str) -> tuple[int, ...]:
 
 
 def choose(numbers: Sequence[int], split: str, hold_out: Sequence[int] = ()) -> list[int]:
-    """Archives that a split names.
+    """Chooses the archives that a split names.
 
     Archive n is shard n of the split, as in a prepared data set.
 
@@ -92,12 +92,12 @@ def _slice(piece: str, splits: dict[str, list[int]]) -> list[int]:
     name, first, colon, last = match.groups()
     first, last = (None if bound is None else int(bound) for bound in (first, last))
     if colon is None and first is not None:
-        last = first + 1 or None
+        last = first + 1 or None  # [-1shard] is [-1:], not [-1:0]
     return splits[name][first:last]
 
 
 def share(numbers: Sequence[int], shard: tuple[int, int] | None) -> list[int]:
-    """The archives of one host: every `hosts`-th one, from `host` on.
+    """Gives the archives of one host: every `hosts`-th one, from `host` on.
 
     Args:
       numbers: archives of all hosts.

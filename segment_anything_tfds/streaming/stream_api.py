@@ -115,7 +115,7 @@ def stream(
     if seed is not None:
 
         def repeat(count: int | None = None, name: str | None = None) -> tf.data.Dataset:
-            """As in every dataset; a saved iterator knows which pass it is in."""
+            """Repeats as every dataset does; a saved iterator knows which pass it is in."""
             del name
             return read(-1 if count is None else int(count))
 

@@ -28,7 +28,7 @@ def make(
     window: int,
     passes: int | None = None,
 ) -> tf.data.Dataset:
-    """Serialised examples of archives; an iterator over them can be saved.
+    """Makes a dataset of serialised examples of archives; an iterator over it can be saved.
 
     Args:
       readers: what reads them.
@@ -71,7 +71,7 @@ def decode(dataset: tf.data.Dataset, features, decoders: Any) -> tf.data.Dataset
 
 
 def _one_pass(numbers: tf.Tensor, seed: int | None) -> tf.data.Dataset:
-    """Numbers of archives, each with the key that the pass is shuffled by, -1 for none."""
+    """Lists numbers of archives, each with the key that the pass is shuffled by, -1 for none."""
     indices = tf.data.Dataset.range(len(numbers))
     if seed is None:
         return indices.map(lambda index: (numbers[index], tf.constant(-1, tf.int64)))
@@ -82,11 +82,12 @@ def _one_pass(numbers: tf.Tensor, seed: int | None) -> tf.data.Dataset:
 
 
 def _several_passes(numbers: tf.Tensor, seed: int, passes: int, interleave: int) -> tf.data.Dataset:
-    """As `_one_pass`, one after another, each filled up with -1 so that no group has two of them.
+    """Lists passes, as `_one_pass`, each filled up with -1 so that no group has two of them.
 
     The number of the pass comes from the index. `Dataset.repeat` would have TensorFlow draw a seed
     for each, and an iterator that is saved while it draws ahead does not always go on equally.
     """
+    # 5 archives, 2 at a time: 6 places a pass, such as 3 0 | 4 1 | 2 -1, and then the next pass.
     length = -(-len(numbers) // interleave) * interleave
     indices = tf.data.Dataset.range(_FOREVER if passes < 0 else passes * length)
 
@@ -100,6 +101,7 @@ def _several_passes(numbers: tf.Tensor, seed: int, passes: int, interleave: int)
 
 
 def _hold_first(held: tf.Tensor, key: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    # of the keys 7 3 9 that are drawn, all elements of the pass get 7
     held = tf.where(held < 0, key, held)
     return held, held
 
@@ -112,7 +114,7 @@ def _shuffled(numbers: tf.Tensor, key: tf.Tensor) -> tf.Tensor:
 def _group(
     readers: lifetimes.Readers, group: tf.Tensor, key: tf.Tensor, window: int
 ) -> tf.data.Dataset:
-    """The serialised examples of a few archives that are read at once."""
+    """Gives the serialised examples of a few archives that are read at once."""
 
     def step(position, token, group, key):
         if position.numpy():

@@ -75,7 +75,7 @@ class TorchStream(torch_data.IterableDataset):
         return self._examples(self._pass)
 
     def state_dict(self) -> dict[str, Any]:
-        """Where this worker stands, for torchdata's `StatefulDataLoader`."""
+        """Tells where this worker stands, for torchdata's `StatefulDataLoader`."""
         return {
             'epoch': max(0, self._next - 1) if self._pass is not None else self._next,
             'state': None if self._pass is None else self._pass.state(),

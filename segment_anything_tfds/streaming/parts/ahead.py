@@ -68,7 +68,7 @@ class Ahead:
         with self._changed:
             while not self._is_ready():
                 self._changed.wait()
-            if not self._ready or self._closed:
+            if not self._ready or self._closed:  # an error comes after what was made before it
                 if self._error is not None and not self._closed:
                     raise self._error
                 raise StopIteration

@@ -44,7 +44,7 @@ class ArchiveExamples:
         self._raw.stop()
 
     def items(self) -> Items:
-        """The examples, each with the place after it."""
+        """Gives the examples, each with the place after it."""
         cursor = self._cursor
         skip = cursor.given if cursor.pairs is None else 0  # which pairs these were is not known
         cursor = Cursor() if skip else cursor
@@ -76,7 +76,7 @@ class ArchiveExamples:
 
     def _pairs(self, cursor: Cursor, seen: set[int]) -> Iterator[pair_stream.Pair]:
         for pair in self._reader:
-            if self._reader.passed:
+            if self._reader.passed:  # their ids count as seen, though nobody reads them again
                 others = dict(cursor.other_ids)
                 passed = set(self._reader.passed).difference(cursor.left_out)
                 seen.update(others.get(number, number) for number in passed)
@@ -85,7 +85,8 @@ class ArchiveExamples:
             yield pair
 
     def _after(self, cursor: Cursor, example: annotations.Example) -> Cursor:
-        """The place after an example."""
+        """Gives the place after an example."""
+        # Of pairs 7, 8 and 9 since the last example, only 9 has one: 7 and 8 were left out.
         *left_out, number = self._waiting
         self._waiting.clear()
         image_id = example.image['image_id']
@@ -121,7 +122,7 @@ class ArchiveExamples:
 
 
 def told(error: Exception, name: str, given: int) -> Exception:
-    """The error, with how far the stream came.
+    """Gives the error, with how far the stream came.
 
     Args:
       error: what ended the reading of an archive.

@@ -28,12 +28,12 @@ class Cursor:
     other_ids: tuple[tuple[int, int], ...] = ()
 
     def as_list(self) -> list:
-        """The fields, for JSON."""
+        """Gives the fields, for JSON."""
         return list(vars(self).values())
 
     @classmethod
     def from_list(cls, fields: list) -> Cursor:
-        """The reverse of `as_list`."""
+        """Undoes `as_list`."""
         given, pairs, left_out, other_ids = fields
         return cls(given, pairs, tuple(left_out), tuple(map(tuple, other_ids)))
 
@@ -64,7 +64,7 @@ class Position:
 
     @classmethod
     def start(cls, archives: Iterable[int], seed: int | None, size: int) -> Position:
-        """Where a mixture begins."""
+        """Tells where a mixture begins."""
         archives = tuple(archives)
         at = cls(archives, seed, size, (Cursor(),) * len(archives))
         return dataclasses.replace(at, left=at.block)
@@ -75,7 +75,7 @@ class Position:
         return BLOCK if self.seed is None else 1
 
     def to_json(self) -> str:
-        """The position as a short text."""
+        """Gives the position as a short text."""
         cursors = [cursor and cursor.as_list() for cursor in self.cursors]
         fields = {**vars(self), 'cursors': cursors}
         return json.dumps(fields, separators=(',', ':'))

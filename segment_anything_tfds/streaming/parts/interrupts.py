@@ -23,17 +23,18 @@ def listen() -> None:
         return
     if _sockets is None:
         _sockets = socket.socketpair()
+        # Python writes to the second, which must not block; the thread waits at the first.
         for end in _sockets:
             end.setblocking(end is _sockets[0])
         threading.Thread(target=_hear, args=(_sockets[0],), name='sa1b-ctrl-c', daemon=True).start()
     mine = _sockets[1].fileno()
     other = signal.set_wakeup_fd(mine, warn_on_full_buffer=False)
-    if other not in (-1, mine):
+    if other not in (-1, mine):  # somebody else listens, and goes on to
         signal.set_wakeup_fd(other)
 
 
 def count() -> int:
-    """How many there were."""
+    """Counts how many there were."""
     return _count
 
 

@@ -41,6 +41,9 @@ class _Hold:
     @contextlib.contextmanager
     def writing(self) -> Iterator[str]:
         """Gives the name of the run that writes; one for all that write meanwhile."""
+        # Who comes first starts a thread that takes the right and names a run. When the last one
+        # leaves, that thread gives the right back, and the last one waits for it. Who comes in
+        # between finds no run, waits too, and then starts another thread.
         with self._changed:
             self._writers += 1
             try:
@@ -115,7 +118,7 @@ class Keeper:
         self._published = False
 
     def current(self, part: Part) -> Part:
-        """A part as it is to be read now: from its shard, once that is written."""
+        """Gives a part as it is to be read now: from its shard, once that is written."""
         if part.source is None:
             return part
         if (shards := self._staged(part)) is not None:
@@ -213,7 +216,7 @@ class KeptExamples:
             self._policy.report.add(fault)
 
     def _error(self, plan: shard.Plan) -> Exception:
-        """Why the archive was not finished."""
+        """Tells why the archive was not finished."""
         failure = fault_log.read(plan.staging, self._part.name)
         if failure is None:
             return RuntimeError(

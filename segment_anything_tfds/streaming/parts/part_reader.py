@@ -60,7 +60,8 @@ def _read_shards(part: Part, cursor: Cursor) -> archive_examples.Items:
     count = len(part.shards)
     given = cursor.given
     readers = [
-        # Of examples 0, 1, 2, ... shard i has i, i + count, ...
+        # Of examples 0, 1, 2, ... shard i has i, i + count, ... After 3 examples of 2 shards,
+        # shard 0 has given 2 of them and shard 1 has given 1.
         shard_files.read(path, part.file_format, examples, (given - index + count - 1) // count)
         for index, (path, examples) in enumerate(zip(part.shards, part.examples, strict=True))
     ]

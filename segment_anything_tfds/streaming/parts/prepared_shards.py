@@ -32,7 +32,7 @@ class _Demands:
         self._decoded = (True,) if policy.decode_images else (True, False)
 
     def are_met(self, sidecar: place.Sidecar) -> bool:
-        """Whether an archive was built by the same rules, with any number of shards."""
+        """Tells whether an archive was built by the same rules, with any number of shards."""
         plans = (
             dataclasses.replace(
                 self._plan, decode_images=decoded, shards_per_archive=len(sidecar.shard_examples)
@@ -48,7 +48,7 @@ def find(
     policy: Policy,
     at_hand: Mapping[int, locations.Source],
 ) -> dict[int, Part]:
-    """The archives that are prepared, by number, but those that are at hand and changed since.
+    """Finds the archives that are prepared, by number, but for those at hand that changed since.
 
     Args:
       dataset_dir: where the data set of all archives is, or would be.
@@ -69,6 +69,6 @@ def find(
 
 
 def to_part(number: int, finished: accounts.Finished, file_format: str) -> Part:
-    """The part that the shards of an archive are."""
+    """Gives the part that the shards of an archive are."""
     shards = tuple(map(str, finished.shards))
     return Part(number, None, shards, finished.sidecar.shard_examples, file_format)

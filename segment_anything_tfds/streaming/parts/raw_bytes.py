@@ -26,7 +26,7 @@ class Opener:
         self._stopped = False
 
     def of(self, source: Source) -> Callable[[Source], Any] | None:
-        """What gives the bytes of a source; `None` where it is read by position."""
+        """Gives what gives the bytes of a source; `None` where it is read by position."""
         is_by_position = source.kind == 'folder' or positioned.is_plain_file(source)
         return None if is_by_position else self._open
 

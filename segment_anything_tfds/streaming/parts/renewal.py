@@ -43,7 +43,7 @@ class RenewedTransfer:
         self._transfer = fetch.Transfer(self._url, name=self._name)
 
     def read(self, size: int) -> bytes:
-        """The next `size` bytes; fewer, and in the end none, at the end.
+        """Reads the next `size` bytes; fewer, and in the end none, at the end.
 
         Raises:
           fetch.FetchError: what was tried did not help, and no renewed link came in time.
@@ -69,7 +69,7 @@ class RenewedTransfer:
         self._transfer.close()
 
     def doubt(self) -> Exception | None:
-        """As `fetch.Transfer.doubt`."""
+        """Gives the error to raise, as `fetch.Transfer.doubt`."""
         return self._transfer.doubt() if hasattr(self._transfer, 'doubt') else None
 
     def _renew(self, error: fetch.FetchError) -> bool:
@@ -123,7 +123,7 @@ class RenewedTransfer:
             ) from error
 
     def _current_url(self) -> str | None:
-        """The link as the file says now; `None` while the file is being replaced."""
+        """Gives the link as the file says now; `None` while the file is being replaced."""
         try:
             link = links_file.read(self._links_path).archives.get(self._number)
         except (OSError, ValueError):

@@ -16,7 +16,7 @@ _MASK_DELTA = 0xA282EAD8
 
 
 def read(path: str, file_format: str, count: int, start: int = 0) -> Iterator[bytes]:
-    """The records of a shard, in order.
+    """Reads the records of a shard, in order.
 
     Args:
       path: the shard.

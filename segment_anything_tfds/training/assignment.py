@@ -13,7 +13,7 @@ _NEVER = 1e6
 
 
 def by_cost(targets, allowed, cost):
-    """Pairs of a click's targets and the outputs, at the least cost in all; see `matched`.
+    """Pairs a click's targets with the outputs, at the least cost in all; see `matched`.
 
     Args:
       targets: [..., T, H, W].
@@ -30,7 +30,7 @@ def by_cost(targets, allowed, cost):
 
 
 def by_place(targets, allowed):
-    """Pairs of output m and target m: float [..., M, M], 1 on the diagonal where both count."""
+    """Pairs output m with target m: float [..., M, M], 1 on the diagonal where both count."""
     number, outputs = targets.shape[-3], allowed.shape[-1]
     if number != outputs:
         raise ValueError(
@@ -41,7 +41,7 @@ def by_place(targets, allowed):
 
 
 def matched(costs, counts, allowed):
-    """The one-to-one assignment of least total cost, found by trying all: DETR's Hungarian one.
+    """Finds the one-to-one assignment of least cost by trying all: what DETR's Hungarian one finds.
 
     For 2 targets and 3 outputs there are 6 ways, (0, 1), (0, 2), (1, 0), ...: way (2, 0) gives the
     first target output 2 and the second output 0. SAM's 3 outputs for a click have 6 ways for 3
@@ -71,14 +71,16 @@ def matched(costs, counts, allowed):
             f'targets as outputs, {num_outputs}; got {num_targets}. Lower `num_targets`.'
         )
     fits = counts[..., None] * allowed[..., None, :]
+    # a target that does not count costs nothing, whichever output it takes
     costs = ops.where(fits > 0, costs, _NEVER) * counts[..., None]
     ways = list(itertools.permutations(range(num_outputs), num_targets))
     chosen = ops.one_hot(ops.array(ways, dtype='int32'), num_outputs, dtype=costs.dtype)
+    # a way is a matrix of 0 and 1; its total is the sum of the costs at the ones: a product
     flat = ops.reshape(costs, (*ops.shape(costs)[:-2], num_targets * num_outputs))
     totals = ops.matmul(flat, ops.transpose(ops.reshape(chosen, (len(ways), -1))))
     return ops.take(chosen, ops.argmin(totals, axis=-1), axis=0) * fits
 
 
 def _present(targets):
-    """Which targets count: float [..., T] of [..., T, H, W]."""
+    """Tells which targets count: float [..., T] of [..., T, H, W]."""
     return ops.cast(ops.any(targets > 0.5, axis=(-2, -1)), 'float32')

@@ -16,7 +16,7 @@ from keras import ops
 
 
 def inside(share, height: int, width: int):
-    """Which pixels have their centre inside of the content.
+    """Tells which pixels have their centre inside of the content.
 
     Args:
       share: float [..., 2], height and width of the content in parts of the square.

@@ -24,7 +24,7 @@ def sample_correction(
     seed: Sequence[int] | Tensor | keras.random.SeedGenerator,
     inside: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """A click drawn uniformly from the error region: SAM's training (Kirillov et al. 2023, app. A).
+    """Draws a click uniformly from the error region, as SAM trains (Kirillov et al. 2023, app. A).
 
     A missed pixel gives a foreground click, a wrongly covered one a background click. Where the
     prediction is perfect, the click is drawn from the background, as SAM 2's
@@ -56,7 +56,7 @@ def sample_correction(
 def click_at(
     uniform: Tensor, truth: Tensor, predicted: Tensor, *, inside: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """As `sample_correction`, at a place that is given.
+    """Clicks as `sample_correction`, at a place that is given.
 
     Args:
       uniform: float [...], in 0 to 1, where in the error region the click lies.
@@ -90,7 +90,7 @@ def click_at(
 
 
 def _click(truth, predicted, uniform, inside):
-    """The click for a uniform number in 0 to 1 of each mask.
+    """Clicks at a uniform number in 0 to 1 of each mask.
 
     The pixels of the region are numbered by a running sum, and the number drawn is looked up by
     counting how many pixels come before it:
@@ -118,7 +118,7 @@ def _click(truth, predicted, uniform, inside):
 def correction_center(
     truth: Tensor, predicted: Tensor, *, inside: Tensor | None = None
 ) -> tuple[Tensor, Tensor]:
-    """The click furthest inside the largest error: the evaluation protocol of RITM, SAM and SAM 2.
+    """Clicks furthest inside the largest error: the evaluation protocol of RITM, SAM and SAM 2.
 
     Of the missed and the wrong region the one with the pixel furthest from its edge is clicked
     there (Sofiiuk et al. 2021, `clicker.py`; SAM 2's `sample_one_point_from_error_center`); the
@@ -154,7 +154,7 @@ def correction_center(
 
 
 def squared_distance(region: Tensor) -> Tensor:
-    """Squared Euclidean distance of each pixel of a region to the nearest pixel outside it.
+    """Measures the squared distance of each pixel of a region to the nearest pixel outside it.
 
     Exact (Felzenszwalb and Huttenlocher's two passes; the second tries offsets until none can be
     nearer). Pixels beyond the grid are outside. In a region that fills a grid of 5 x 5:
@@ -184,6 +184,7 @@ def squared_distance(region: Tensor) -> Tensor:
 
     def step(offset, best):
         padded = ops.pad(squared, [(0, 0)] * (len(region.shape) - 1) + [(width, width)])
+        # what lies `offset` columns to the left and to the right; beyond the grid 0, outside
         start = [0] * (len(region.shape) - 1)
         size = ops.shape(squared)
         left = ops.slice(padded, [*start, width - offset], size)
@@ -196,7 +197,11 @@ def squared_distance(region: Tensor) -> Tensor:
 
 
 def _column_distance(region):
-    """Distance of each pixel to the nearest one outside the region in its column; float32."""
+    """Measures how far the nearest pixel outside the region is in each pixel's column; float32."""
+    # A column 0 1 1 0, its rows numbered 1 2 3 4. Rows outside the region keep their number, the
+    # others get 0, that of the row beyond the grid; the running maximum is the nearest outside.
+    #   from the top       1 0 0 4 becomes 1 1 1 4     distances 0 1 2 0
+    #   from the bottom    4 0 0 1 becomes 4 1 1 1     distances 0 2 1 0
     height = region.shape[-2]
     row = ops.reshape(ops.arange(1, height + 1, dtype='float32'), (height, 1))
     above = _running_max(ops.where(region, 0.0, row))
@@ -205,7 +210,7 @@ def _column_distance(region):
 
 
 def _running_max(x):
-    """Running maximum along the rows, by doubling steps; entries are not negative.
+    """Takes running maxima along the rows, by doubling steps; entries are not negative.
 
     3 0 0 5 0 0 0, with itself a step of 1 later: 3 3 0 5 5 0 0; that a step of 2 later:
     3 3 3 5 5 5 5; a step of 4 later nothing changes any more.

@@ -47,7 +47,7 @@ def evaluate_model(
     num_masks: int | None = None,
     progress: Callable | None = None,
 ) -> dict[str, dict[str, Any]]:
-    """Mean IoU of a model after some clicks, and with a box, at the size of the images.
+    """Measures a model's mean IoU after some clicks, and with a box, at the size of the images.
 
     The protocol of SAM (Kirillov et al. 2023, section 7.1), as a loop around its `SamPredictor`
     does it: images are resized as `ResizeLongestSide` does; the logits of the mask decoder are

@@ -55,6 +55,8 @@ class FocalLoss(keras.losses.Loss):
 
     def call(self, y_true, y_pred, inside=None):
         check_masks('losses.FocalLoss', y_true, y_pred)
+        # p is the probability of what is true. -log(p) is softplus(-x) for an object's pixel and
+        # softplus(x) for another, and stays finite where p itself is rounded to 0.
         sign = 2 * y_true - 1
         miss = ops.sigmoid(-sign * y_pred)
         weight = self.alpha * y_true + (1 - self.alpha) * (1 - y_true)
@@ -181,7 +183,7 @@ class SegmentAnythingLoss(keras.losses.Loss):
         return resolution.each_mask(one, leading, y_true, *(y_pred[name] for name in names))
 
     def _of(self, truth, y_pred):
-        """The loss of each mask, at the resolution of the logits."""
+        """Gives the loss of each mask, at the resolution of the logits."""
         masks, iou_pred = y_pred['masks'], y_pred['iou_pred']
         own = len(truth.shape) == len(masks.shape)
         if own and self.targets != 'prompted':
@@ -197,14 +199,14 @@ class SegmentAnythingLoss(keras.losses.Loss):
         allowed = candidates_of(y_pred)
         best = ops.argmin(ops.where(allowed, mask_loss, _NEVER), axis=-1)
         chosen = ops.one_hot(best, masks.shape[-3], dtype=mask_loss.dtype)
-        shares = chosen
+        shares = chosen  # which outputs the IoU head learns on, and with what weight
         if self.supervise_all_ious:
             allowed = ops.cast(allowed, mask_loss.dtype)
             shares = allowed / ops.maximum(ops.sum(allowed, axis=-1, keepdims=True), 1)
         return ops.sum(mask_loss * chosen + error * shares, axis=-1)
 
     def _of_pairs(self, truth, y_pred):
-        """The mean loss of the pairs of a target [..., T, h, w] and an output."""
+        """Gives the mean loss of the pairs of a target [..., T, h, w] and an output."""
         masks, inside = y_pred['masks'], inside_of(y_pred, y_pred['masks'])
         check_masks('losses.SegmentAnythingLoss', truth, masks)
         allowed = ops.cast(candidates_of(y_pred), 'float32')
@@ -213,6 +215,8 @@ class SegmentAnythingLoss(keras.losses.Loss):
         else:
             fixed = ops.stop_gradient(masks)
             pairs = assignment.by_cost(truth, allowed, lambda x: self._mask_loss(x, fixed, inside))
+        # To each output the target that it is paired with; those without one get an empty mask,
+        # and do not learn.
         truth = ops.einsum('...tm,...thw->...mhw', pairs, ops.cast(truth, masks.dtype))
         error = self._error(y_pred['iou_pred'], truth, masks, inside)
         learns = ops.sum(pairs, axis=-2)
@@ -220,17 +224,18 @@ class SegmentAnythingLoss(keras.losses.Loss):
         return total / ops.maximum(ops.sum(learns, axis=-1), 1)
 
     def _error(self, iou_pred, truth, masks, inside):
-        """Of the IoU head, weighed: [..., M]."""
+        """Weighs the error of the IoU head: [..., M]."""
         error = iou_pred - ops.stop_gradient(mask_iou(truth, masks, inside))
         error = ops.square(error) if self.iou_error == 'squared' else ops.abs(error)
         return self.iou_weight * error
 
     def _mask_loss(self, truth, masks, inside):
-        """Of each output, without the IoU head: [..., M]."""
+        """Gives the loss of each output, without the IoU head: [..., M]."""
         total = self.dice_weight * self._dice.call(truth, masks, inside)
         if self.focal_weight:
             total += self.focal_weight * self._focal.call(truth, masks, inside)
         if self.bce_weight:
+            # -t log(p) - (1 - t) log(1 - p), from logits
             entropy = ops.softplus(masks) - masks * truth
             total += self.bce_weight * mean_inside(entropy, inside)
         return total
@@ -242,7 +247,7 @@ class SegmentAnythingLoss(keras.losses.Loss):
 
 
 def mask_iou(truth: Tensor, logits: Tensor, inside: Tensor | None = None) -> Tensor:
-    """IoU of masks with the logits' sign: [..., H, W] each, gives [...]; two empty masks give 1.
+    """Compares masks with the logits' sign: IoU of [..., H, W] each, [...]; two empty masks give 1.
 
     `inside`, float [..., H, W], is 0 for pixels that do not count.
     """
@@ -255,7 +260,7 @@ def mask_iou(truth: Tensor, logits: Tensor, inside: Tensor | None = None) -> Ten
 
 
 def mean_inside(values: Tensor, inside: Tensor | None = None) -> Tensor:
-    """Mean over pixels [..., H, W], over those that `inside` has as 1; gives [...]."""
+    """Takes the mean over pixels [..., H, W], over those that `inside` has as 1; gives [...]."""
     if inside is None:
         return ops.mean(values, axis=(-2, -1))
     count = ops.sum(inside, axis=(-2, -1))
@@ -263,7 +268,7 @@ def mean_inside(values: Tensor, inside: Tensor | None = None) -> Tensor:
 
 
 def inside_of(y_pred: dict[str, Tensor], masks: Tensor) -> Tensor | None:
-    """1 for pixels of the image, 0 for its padding, as the shape of `masks`; None if unknown.
+    """Gives 1 for pixels of the image, 0 for its padding, shaped as `masks`; None if unknown.
 
     `y_pred['content']` [...] has the leading dimensions of `masks`, except for the outputs M.
     """
@@ -275,7 +280,7 @@ def inside_of(y_pred: dict[str, Tensor], masks: Tensor) -> Tensor | None:
 
 
 def candidates_of(y_pred: dict[str, Tensor]) -> Tensor:
-    """Which of the M outputs may be chosen: bool [..., M]; all of them unless the model says."""
+    """Tells which of the M outputs may be chosen: bool [..., M]; all unless the model says."""
     if 'candidates' in y_pred:
         return ops.cast(y_pred['candidates'], 'bool')
     return ops.ones_like(y_pred['iou_pred'], dtype='bool')

@@ -56,7 +56,7 @@ class _MaskMetric(keras.metrics.Mean):
         return super().update_state(scores, sample_weight)
 
     def _scores(self, truth, logits, share=None):
-        """Of each mask [..., h, w] or output [..., M, h, w], enlarged to the truth's size."""
+        """Scores each mask [..., h, w] or output [..., M, h, w], enlarged to the truth's size."""
         truth = ops.cast(truth, 'float32')
         if resolution.is_multiple(truth.shape, logits.shape):
             logits = resolution.enlarged(logits, *truth.shape[-2:])
@@ -131,6 +131,7 @@ class BoundaryIoU(_MaskMetric):
         truth, guess = ops.cast(y_true > 0.5, 'float32'), ops.cast(logits > 0, 'float32')
         if inside is not None:  # so that the image's edge is an edge of the mask
             truth, guess = truth * inside, guess * inside
+        # `mask_iou` takes logits, whose sign counts: 1 and 0 become 0.5 and -0.5
         return losses.mask_iou(mask_boundary(truth, distance), mask_boundary(guess, distance) - 0.5)
 
     def get_config(self):
@@ -138,7 +139,7 @@ class BoundaryIoU(_MaskMetric):
 
 
 def choose_mask(y_pred: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
-    """The output with the highest predicted IoU.
+    """Chooses the output with the highest predicted IoU.
 
     Args:
       y_pred: dict of `masks` [..., M, H, W], `iou_pred` [..., M], optionally `candidates` [..., M].

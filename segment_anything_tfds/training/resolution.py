@@ -13,7 +13,7 @@ from keras import ops
 
 
 def enlarged(logits, height: int, width: int):
-    """Logits [..., h, w] as [..., height, width]: bilinear, pixels as areas, as SAM does it."""
+    """Enlarges logits [..., h, w] to [..., height, width]: bilinear, as SAM does it."""
     flat = ops.reshape(logits, (-1, *logits.shape[-2:], 1))
     large = ops.image.resize(
         flat, (height, width), interpolation='bilinear', data_format='channels_last'
@@ -22,7 +22,7 @@ def enlarged(logits, height: int, width: int):
 
 
 def is_multiple(truth_shape, logits_shape) -> bool:
-    """Whether masks are the logits' size, a whole number of times, and more than once."""
+    """Tells whether masks are the logits' size, a whole number of times, and more than once."""
     (height, width), (h, w) = truth_shape[-2:], logits_shape[-2:]
     return height > h and height % h == 0 and height // h * w == width
 

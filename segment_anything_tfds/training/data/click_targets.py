@@ -29,7 +29,7 @@ class Candidates(NamedTuple):
 
 
 def find(recipe, annotations, size, window, chosen) -> Candidates:
-    """The masks of an image that a recipe takes; see `mask_choice.choose` for `chosen`."""
+    """Gives the masks of an image that a recipe takes; see `mask_choice.choose` for `chosen`."""
     kept = tf.where(chosen['keep'])[:, 0]
     counts = tf.gather(annotations['segmentation']['counts'], kept)
     place = tf.cumsum(tf.cast(chosen['keep'], tf.int32), exclusive=True)
@@ -46,7 +46,7 @@ def find(recipe, annotations, size, window, chosen) -> Candidates:
 
 
 def draw(recipe, found: Candidates, clicks, ambiguous, geometry, seed) -> tf.Tensor:
-    """uint8 [n, T, m, m], the targets of each prompt, as `of_clicks` chooses them; else zeros."""
+    """Draws each prompt's targets, as `of_clicks` chooses them; else zeros. uint8 [n, T, m, m]."""
     indices, valid = of_clicks(recipe.targets, found, clicks, ambiguous, recipe.num_targets, seed)
     drawn = transforms.draw_masks(found.masks, None, geometry, (recipe.mask_size,) * 2)
     return tf.gather(drawn, indices) * tf.cast(valid, tf.uint8)[..., tf.newaxis, tf.newaxis]
@@ -86,6 +86,7 @@ def of_clicks(
         of_level = held & tf.equal(found.levels, level)
         size = tf.where(own, tf.int32.max, found.area)  # its own stands for its level
         slots.append(tf.where(of_level, size, 0))
+    # a last place of 0, so that there is a largest key even of no masks
     keys = tf.pad(tf.stack(slots, 1), [[0, 0], [0, 0], [0, 1]])
     return _within(tf.argmax(keys, 2, tf.int32), tf.reduce_max(keys, 2) > 0)
 

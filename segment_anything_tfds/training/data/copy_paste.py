@@ -76,7 +76,7 @@ def copy_paste(
 
 
 def _pixels(example: Mapping[str, Any], geometry: transforms.Geometry | None = None) -> tf.Tensor:
-    """uint8 [H, W, 3] of the example, or of the geometry's canvas."""
+    """Returns uint8 [H, W, 3] of the example, or of the geometry's canvas."""
     content = example['image']['content']
     if content.dtype == tf.string:
         if geometry is None:
@@ -88,7 +88,7 @@ def _pixels(example: Mapping[str, Any], geometry: transforms.Geometry | None = N
 
 
 def _describe(annotations, counts, size, seed) -> dict[str, Any]:
-    """The annotations of masks that changed, without those that nothing is left of."""
+    """Gives the annotations of masks that changed, without those that nothing is left of."""
     kept = tf.where(~rle.is_empty(counts, size))[:, 0]
     counts = tf.gather(counts, kept)
     annotations = tf.nest.map_structure(lambda column: tf.gather(column, kept), annotations)

@@ -22,7 +22,7 @@ _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB), (31, 1))
 
 
 def num_masks(low: int = 0, high: int | None = None) -> Callable[[Example], tf.Tensor]:
-    """A predicate for `Dataset.filter`: images with `low` to `high` masks, both included.
+    """Makes a predicate for `Dataset.filter`: images with `low` to `high` masks, both included.
 
     Args:
       low: fewest masks.
@@ -59,7 +59,7 @@ def keep_masks(
     min_predicted_iou: float = 0.0,
     min_stability_score: float = 0.0,
 ) -> Callable[[Example], Example]:
-    """A function for `Dataset.map`: the example with only the masks that obey all limits.
+    """Makes a function for `Dataset.map`: the example with only the masks that obey all limits.
 
     Args:
       min_area: in pixels of the image, included.
@@ -96,7 +96,7 @@ def keep_masks(
 
 
 def is_held_out(image_id: Any, fraction: float, *, salt: int = 0) -> Any:
-    """Whether an image belongs to the held-out part: the same on every machine and in every run.
+    """Tells whether an image is held out: the same on every machine and in every run.
 
     The id is mixed by SplitMix64 (Steele et al. 2014) and compared with `fraction`, so the answer
     depends on nothing else: not on order, sharding, selection or TensorFlow's version. A larger
@@ -123,7 +123,7 @@ def is_held_out(image_id: Any, fraction: float, *, salt: int = 0) -> Any:
             'Pass for instance 0.01.'
         )
     start = (0x9E3779B97F4A7C15 * (salt + 1)) % 2**64
-    limit = round(fraction * 2**53)
+    limit = round(fraction * 2**53)  # of the upper 53 bits: as many as a float64 holds
     if tf.is_tensor(image_id):
         mixed = tf.cast(image_id, tf.uint64) + tf.constant(start, tf.uint64)
         for shift, factor in _MIX:

@@ -17,7 +17,7 @@ def batches(
     drop_remainder: bool = False,
     initial_epoch: int = 0,
 ) -> tf.data.Dataset:
-    """Batches of images as the recipe gives them; jitter and flips are drawn anew in each pass.
+    """Gives batches of images as the recipe says; jitter and flips are drawn anew in each pass.
 
     Args:
       recipe: whose sizes, jitter and flips count.

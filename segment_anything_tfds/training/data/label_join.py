@@ -99,7 +99,7 @@ def _find_in_memory(table: label_table.LabelTable) -> Callable:
 
 
 def _find_in_files(table: label_table.LabelTable) -> Callable:
-    """The same by NumPy: TensorFlow's own op for mapped files copies them into memory."""
+    """Looks ids up by NumPy: TensorFlow's own op for mapped files copies them into memory."""
     ids, *columns = (column.values for column in (table.ids, *table.columns.values()))
 
     def look_up(wanted: np.ndarray) -> list[np.ndarray]:

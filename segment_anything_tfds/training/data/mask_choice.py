@@ -20,7 +20,7 @@ LIMITS = (
 
 
 def image_size(example: Mapping[str, Any]) -> tf.Tensor:
-    """int32 [2], height and width; the dataset's uint64 has few kernels."""
+    """Returns int32 [2], height and width; the dataset's uint64 has few kernels."""
     image = example['image']
     return tf.stack([tf.cast(image['height'], tf.int32), tf.cast(image['width'], tf.int32)])
 
@@ -36,7 +36,7 @@ def within(
     min_predicted_iou: float,
     min_stability_score: float,
 ) -> tf.Tensor:
-    """Which masks obey all limits, each included: bool [N]."""
+    """Tells which masks obey all limits, each included: bool [N]."""
     area = tf.cast(annotations['area'], tf.int32)
     pixels = tf.cast(tf.reduce_prod(tf.cast(size, tf.int64)), tf.float32)
     fraction = tf.cast(area, tf.float32) / pixels
@@ -48,7 +48,7 @@ def within(
 
 
 def score(annotations: Mapping[str, Any], name: str) -> tf.Tensor:
-    """`predicted_iou` or `stability_score` of each mask, float [N].
+    """Gives `predicted_iou` or `stability_score` of each mask, float [N].
 
     It is 1 where no model has scored the mask, and -1 stands in both: people have made it, or
     looked at it, so it comes before all others.
@@ -96,7 +96,7 @@ def choose(recipe, annotations, size, geometry, seed) -> dict[str, tf.Tensor]:
 
 
 def read(counts: tf.Tensor, size: tf.Tensor, window: tf.Tensor | None):
-    """Masks, read once, cropped to a window int32 [4], x, y, width and height, if there is one."""
+    """Reads masks once, cropped to a window int32 [4], x, y, width and height, if there is one."""
     if window is None:
         return transforms.read_masks(counts, size)
     return transforms.read_masks(rle.crop(counts, size, window), tf.gather(window, [3, 2]))
@@ -124,7 +124,7 @@ def _weights(recipe, annotations, area) -> tf.Tensor | None:
 
 
 def _visible(bbox, size, geometry) -> tf.Tensor:
-    """Whether the box of a mask, as the dataset stores it, meets the window; bool [N]."""
+    """Tells whether the box of a mask, as the dataset stores it, meets the window; bool [N]."""
     frames = boxes.convert(bbox, 'sa1b_rel_yxyx', 'xyxy', image_size=size)
     low = tf.cast(geometry.window[1::-1], tf.float32)
     high = low + tf.cast(geometry.window_size[::-1], tf.float32)

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 
 def counted_by_use(dataset: tf.data.Dataset, skipped: int = 0) -> tf.data.Dataset:
-    """The dataset, with passes counted from their first element on.
+    """Counts passes over the dataset from their first element on.
 
     A dataset that shuffles or draws anew takes the next seed of its own whenever an iterator is
     made. `fit` makes more of them than it reads from, so the second epoch would be the third pass,
@@ -29,6 +29,6 @@ def counted_by_use(dataset: tf.data.Dataset, skipped: int = 0) -> tf.data.Datase
 
 
 def seeds(seed: int, skipped: int = 0) -> tf.data.Dataset:
-    """Endlessly many integer seeds [2], others in each pass; see `counted_by_use`."""
+    """Gives endlessly many integer seeds [2], others in each pass; see `counted_by_use`."""
     draws = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).batch(2)
     return counted_by_use(draws, skipped)

@@ -8,7 +8,7 @@ from segment_anything_tfds.ops import transforms
 
 
 def geometry(recipe, size, jitter_seed, flip_seed) -> transforms.Geometry:
-    """Where a recipe puts an image of `size` on its square."""
+    """Tells where a recipe puts an image of `size` on its square."""
     canvas = [recipe.image_size, recipe.image_size]
     if recipe.scale_range is None:
         placed = transforms.fit(size, canvas, resize=recipe.resize)
@@ -20,7 +20,7 @@ def geometry(recipe, size, jitter_seed, flip_seed) -> transforms.Geometry:
 
 
 def square(recipe, content: tf.Tensor, placed: transforms.Geometry) -> tf.Tensor:
-    """The image, from a JPEG or decoded, on the recipe's square: uint8 [S, S, 3]."""
+    """Gives the image, from a JPEG or decoded, on the recipe's square: uint8 [S, S, 3]."""
     if content.dtype == tf.string:
         image = transforms.decode_image(
             content, placed, fill=recipe.fill, reduced=recipe.reduced_decode

@@ -8,7 +8,7 @@ from segment_anything_tfds.ops import boxes, prompts, transforms
 
 
 def points(recipe, masks, stored, geometry, seeds) -> tuple[tf.Tensor, tf.Tensor]:
-    """Clicks in pixels of the masks, float32 [n, P, 2], and their labels, int32 [n, P].
+    """Draws clicks in pixels of the masks, float32 [n, P, 2], and their labels, int32 [n, P].
 
     With `stored_point_probability`, the first may be the dataset's own, where it is visible.
     """
@@ -28,7 +28,7 @@ def points(recipe, masks, stored, geometry, seeds) -> tuple[tf.Tensor, tf.Tensor
 
 
 def frames(recipe, inside, geometry, seed) -> tf.Tensor:
-    """float32 [n, 4], boxes on the canvas with the recipe's noise."""
+    """Returns float32 [n, 4], boxes on the canvas with the recipe's noise."""
     moved = transforms.apply_to_boxes(inside, geometry)
     if not recipe.box_jitter:
         return moved
@@ -60,7 +60,7 @@ def mixed(recipe, points, labels, frames, valid, seed) -> dict[str, tf.Tensor]:
 
 
 def is_single_click(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
-    """bool [n], prompts of one click inside and nothing else, which may mean several masks."""
+    """Tells which prompts are one click inside alone, which may mean several masks: bool [n]."""
     clicks = tf.reduce_sum(tf.cast(inputs['point_labels'] >= 0, tf.int32), 1)
     single = tf.equal(inputs['point_labels'][:, 0], 1) & tf.equal(clicks, 1)
     for name in ('has_box', 'has_mask_input'):
@@ -70,7 +70,7 @@ def is_single_click(inputs: dict[str, tf.Tensor]) -> tf.Tensor:
 
 
 def mask_input(recipe, masks, geometry, valid, seed) -> dict[str, tf.Tensor]:
-    """The true masks, eight times coarser, as logits; for some as drawn."""
+    """Gives the true masks, eight times coarser, as logits; for some as drawn."""
     coarse = transforms.draw_masks(masks, None, geometry, (recipe.image_size // 32,) * 2)
     wide = tf.repeat(tf.repeat(coarse, 8, axis=1), 8, axis=2)
     draw = tf.random.stateless_uniform(tf.shape(valid), seed, alg='philox')

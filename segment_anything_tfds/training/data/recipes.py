@@ -151,7 +151,7 @@ NAMES = tuple(_BY_NAME)
 
 
 def get(name: str, **changes: Any) -> Recipe:
-    """A published recipe, with fields changed as wished.
+    """Gives a published recipe, with fields changed as wished.
 
     Args:
       name: one of `NAMES`.

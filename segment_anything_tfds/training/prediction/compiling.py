@@ -10,7 +10,7 @@ import keras
 
 
 def halves(model: Any) -> tuple[Callable, Callable]:
-    """A model's `encode` of images and their content's size, and its `decode`, both compiled.
+    """Compiles a model's `encode` of images and their content's size, and its `decode`.
 
     Compiled once for whatever asks for them, as long as the model's variables stay the same ones.
     """
@@ -28,7 +28,7 @@ def _halves(model: Any, variables: int) -> tuple[Callable, Callable]:
 
 
 def compiled(model: Any, function: Callable) -> Callable:
-    """A function of tensors, compiled once for each combination of shapes.
+    """Compiles a function of tensors once for each combination of shapes.
 
     It computes with the weights that the model has at the time of the call.
 
@@ -54,7 +54,7 @@ def compiled(model: Any, function: Callable) -> Callable:
 
 
 def _traced(function: Callable) -> Callable:
-    """A TensorFlow graph for each combination of shapes, of which there are few."""
+    """Traces a TensorFlow graph for each combination of shapes, of which there are few."""
     import tensorflow as tf
 
     traced, graphs = tf.function(function), {}

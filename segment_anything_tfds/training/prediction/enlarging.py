@@ -26,14 +26,16 @@ class _Axis(NamedTuple):
     stop: np.ndarray
 
     def reached(self, cells: np.ndarray) -> tuple[int, int]:
-        """First and last pixel, exclusive, that cells, ascending, contribute to."""
+        """Gives first and last pixel, exclusive, that cells, ascending, contribute to."""
+        # past all pixels that mix only cells before the first one; then all up to the last one
         begin = np.searchsorted(self.stop, cells[0], side='right')
         return int(begin), int(np.searchsorted(self.first, cells[-1], side='right'))
 
     def bands(self, small: np.ndarray, begin: int, end: int) -> Iterator[tuple[slice, np.ndarray]]:
-        """Pixels `begin` to `end`, a band at a time and where it goes, of small ones [grid, n]."""
+        """Enlarges [grid, n] to pixels `begin` to `end`: a band at a time, and where it goes."""
         for pixel in range(begin, end, _BAND):
             last = min(pixel + _BAND, end)
+            # `first` and `stop` rise, so these are all cells that the band mixes
             cells = slice(self.first[pixel], self.stop[last - 1])
             band = self.weights[pixel:last, cells] @ small[cells]
             yield slice(pixel - begin, last - begin), band
@@ -57,7 +59,7 @@ class Enlarger:
         )
 
     def logits(self, small: np.ndarray) -> np.ndarray:
-        """Logits [grid, grid] as float32 [H, W]."""
+        """Enlarges logits [grid, grid] to float32 [H, W]."""
         height, width = self._size
         large = np.empty(self._size, np.float32)
         for place, band in self._rows.bands(self._widened(small, 0, width), 0, height):
@@ -65,7 +67,7 @@ class Enlarger:
         return large
 
     def mask(self, small: np.ndarray) -> tuple[int, int, np.ndarray]:
-        """Where the logits of an image are above 0, as far as a small one above 0 reaches.
+        """Tells where the logits of an image are above 0, as far as a small one above 0 reaches.
 
         Args:
           small: logits [grid, grid].
@@ -86,7 +88,7 @@ class Enlarger:
         return top, left, pixels
 
     def _widened(self, small: np.ndarray, left: int, right: int) -> np.ndarray:
-        """The small rows with the image's columns from `left` to `right`: [grid, w]."""
+        """Gives the small rows with the image's columns from `left` to `right`: [grid, w]."""
         wide = np.empty((len(small), max(0, right - left)), np.float32)
         for place, band in self._columns.bands(small.T, left, right):
             wide[:, place] = band.T
@@ -95,6 +97,8 @@ class Enlarger:
 
 def _axis(length: int, inside: int, square: int, grid: int) -> _Axis:
     low, high, share = neighbours(grid, square)
+    # From the grid to the square, then from its part with the image in it to the image: a product
+    # of two matrices, of which the second has two numbers a row.
     small = np.zeros((square, grid), np.float32)
     everyone = np.arange(square)
     small[everyone, low] += 1 - share
@@ -107,7 +111,7 @@ def _axis(length: int, inside: int, square: int, grid: int) -> _Axis:
 
 
 def neighbours(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each target pixel, the source pixels around its centre and the share of the second.
+    """Gives the source pixels around each target pixel's centre, and the share of the second.
 
     Centres are at halves, and beyond the outermost ones values go on unchanged: 2 pixels make 4 of
     the shares 0, 0.25 and 0.75 of the second, and the second itself. In float32 step by step, as

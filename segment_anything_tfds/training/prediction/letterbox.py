@@ -10,7 +10,7 @@ from PIL import Image
 
 
 def fitted(size: tuple[int, int], square: int) -> tuple[int, int]:
-    """Height and width of an image whose longer side is `square`."""
+    """Gives height and width of an image whose longer side is `square`."""
     scale = square / max(size)
     height, width = (int(side * scale + 0.5) for side in size)
     return max(1, height), max(1, width)

@@ -38,13 +38,13 @@ def check_style(style: str) -> None:
 
 
 def first_click(points: np.ndarray, labels: np.ndarray) -> list[float] | None:
-    """The first foreground click of points [P, 2]; None where there is none."""
+    """Finds the first foreground click of points [P, 2]; None where there is none."""
     inside = np.flatnonzero(labels == 1)
     return [float(x) for x in points[inside[0]]] if inside.size else None
 
 
 def make(found: Iterable[Found], size: tuple[int, int], style: str, image_id: int) -> Any:
-    """A record of SA-1B, or a list of COCO results, of the masks that have a pixel."""
+    """Makes a record of SA-1B, or a list of COCO results, of the masks that have a pixel."""
     kept = (one for one in found if (one.logits > 0).any())
     if style == 'coco':
         return [_coco(one, image_id) for one in kept]

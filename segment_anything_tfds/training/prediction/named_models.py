@@ -52,7 +52,7 @@ def load_model(name: str | os.PathLike) -> PromptableSegmenter:
 
 
 def is_file(name: str) -> bool:
-    """Whether a name is meant as a file, not as a preset."""
+    """Tells whether a name is meant as a file, not as a preset."""
     suffix = pathlib.PurePath(name).suffix
     named_so = suffix in ('.keras', *_WEIGHTS)
     return named_so or os.path.isfile(name) or (os.sep in name and '://' not in name)
@@ -69,7 +69,7 @@ def check_exists(name: str) -> None:
 
 @contextlib.contextmanager
 def _local(name: str) -> Iterator[str]:
-    """The file, or a copy of it on this machine while the block runs."""
+    """Gives the file, or a copy of it on this machine while the block runs."""
     if '://' not in name:
         yield name
         return

@@ -148,7 +148,7 @@ def _write(model: PromptableSegmenter, files: Exported) -> None:
 
 
 def _converted(function, inputs, outputs: list[str]) -> bytes:
-    """The graph of a function; `inputs` are specs by name, `outputs` the names of what it gives."""
+    """Converts a function; `inputs` are specs by name, `outputs` the names of what it gives."""
     import tensorflow as tf
     import tf2onnx.tf_loader
     import tf2onnx.tfonnx

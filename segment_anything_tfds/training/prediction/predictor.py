@@ -81,7 +81,7 @@ class Predictor:
         multimask_output: bool = True,
         return_logits: bool = False,
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Masks for one prompt, or for N prompts where points are [N, P, 2] or boxes [N, 4].
+        """Predicts masks for one prompt, or for N where points are [N, P, 2] or boxes [N, 4].
 
         Args:
           point_coords: x, y in pixels of the image, [P, 2] or [N, P, 2].
@@ -124,7 +124,7 @@ class Predictor:
         style: str = 'sa1b',
         image_id: int = 0,
     ) -> Any:
-        """As `predict`; of each prompt the mask with the highest score, as a record.
+        """Predicts as `predict`; of each prompt the mask with the highest score, as a record.
 
         Args:
           point_coords: as in `predict`.
@@ -163,7 +163,7 @@ class Predictor:
         return mask_records.make(found, self.original_size, style, image_id)
 
     def _prompts(self, points, labels, box, mask) -> tuple[dict[str, np.ndarray], bool]:
-        """The prompts [N, ...] as the model takes them, and whether there may be many."""
+        """Gives the prompts [N, ...] as the model takes them, and whether there may be many."""
         if self._features is None:
             raise ValueError('Predictor.predict: expected an image; got none. Call `set_image`.')
         if (points is None) != (labels is None):
@@ -195,7 +195,7 @@ class Predictor:
         return prompts, many
 
     def _count(self, points, labels, box, mask) -> int:
-        """How many prompts there are; raises ValueError for shapes that do not agree."""
+        """Counts the prompts; raises ValueError for shapes that do not agree."""
         grid = (self._grid, self._grid)
         shapes = {
             'point_coords': (points, (None, 2), '[P, 2] or [N, P, 2]'),
@@ -227,13 +227,14 @@ class Predictor:
         return next(iter(counts.values()), 1)
 
     def _decoded(self, prompts: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Logits [N, M, h, w] and scores [N, M] of all outputs; N up to a power of two a call."""
+        """Decodes all outputs, a power of two a call: logits [N, M, h, w] and scores [N, M]."""
         from keras import ops
 
         count, found = len(prompts['has_box']), []
         for start in range(0, count, _MOST_PROMPTS):
             part = {name: x[start : start + _MOST_PROMPTS] for name, x in prompts.items()}
             length = len(part['has_box'])
+            # filled up with the last prompt, so that few shapes are compiled: 5 prompts are 8
             index = np.minimum(np.arange(_power_of_two(length)), length - 1)
             outputs = self._decode(
                 self._features, {name: x[index][None] for name, x in part.items()}
@@ -269,5 +270,5 @@ def _check_values(points, labels, box, mask) -> None:
 
 
 def _power_of_two(number: int) -> int:
-    """The smallest power of two that is not below."""
+    """Gives the smallest power of two that is not below."""
     return 1 << max(0, number - 1).bit_length()

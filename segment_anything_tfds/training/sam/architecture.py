@@ -81,6 +81,7 @@ def _sizes(shapes: Shapes) -> Sizes:
     layers = _count(shapes, f'{encoder}blocks.', '.norm1.weight')
     positions = [shapes[f'{encoder}blocks.{i}.attn.rel_pos_h'] for i in range(layers)]
     spans = [(length + 1) // 2 for length, _ in positions]
+    # where every block is global, one window is the whole image
     windows = {span for span in spans if span != height} or {height}
     if len(windows) > 1:
         raise ValueError(f'windows of {sorted(windows)}')
@@ -104,7 +105,7 @@ def _sizes(shapes: Shapes) -> Sizes:
 
 
 def _count(shapes: Shapes, prefix: str, suffix: str) -> int:
-    """How many names `prefix<n>suffix` there are, from 0 on."""
+    """Counts the names `prefix<n>suffix` that there are, from 0 on."""
     count = 0
     while f'{prefix}{count}{suffix}' in shapes:
         count += 1
@@ -114,7 +115,7 @@ def _count(shapes: Shapes, prefix: str, suffix: str) -> int:
 
 
 def build(sizes: Sizes):
-    """A `keras_hub.models.SAMBackbone` of these sizes, with random weights."""
+    """Builds a `keras_hub.models.SAMBackbone` of these sizes, with random weights."""
     import keras_hub
 
     side, grid = sizes.image_size, sizes.image_size // PATCH

@@ -40,7 +40,7 @@ def check_trainable(model) -> None:
 
 
 def warn_of_normalising_twice(pixel_mean, pixel_std) -> bool:
-    """Whether images would be normalised by these numbers and again by KerasHub's encoder.
+    """Warns where images would be normalised by these numbers and again by KerasHub's encoder.
 
     The model of version 1.0 did that, and its `.keras` files carry the numbers. Weights that were
     trained so fit such images only, so the model goes on with them.

@@ -40,7 +40,7 @@ def check_version() -> None:
 
 
 def embed_positions(prompt_encoder, coordinates):
-    """Random Fourier features of (x, y) in 0 to 1: float [..., 2] gives [..., C].
+    """Gives random Fourier features of (x, y) in 0 to 1: float [..., 2] gives [..., C].
 
     Two products and a sum in place of KerasHub's matmul, which in TensorFlow 2.21 with oneDNN
     writes out of bounds for [N, 1, 2, 2], and which accelerators may round to 10 bits.
@@ -55,7 +55,7 @@ def embed_positions(prompt_encoder, coordinates):
 
 
 def embed_grid(prompt_encoder):
-    """Positions of the image embedding's cells: [1, h, w, C]."""
+    """Embeds the positions of the image embedding's cells: [1, h, w, C]."""
     height, width = prompt_encoder.image_embedding_size
     y = (ops.arange(height, dtype='float32') + 0.5) / height
     x = (ops.arange(width, dtype='float32') + 0.5) / width
@@ -85,18 +85,18 @@ def embed_points(prompt_encoder, points, kinds):
 
 
 def embed_masks(prompt_encoder, masks, present):
-    """Dense embeddings: of logits [N, h, w] where `present` [N] is above 0, else of "no mask"."""
+    """Embeds logits [N, h, w] densely where `present` [N] is above 0, else "no mask"."""
     given = prompt_encoder.mask_downscaler(masks[..., None])
     return ops.where(present[:, None, None, None] > 0, given, no_mask(prompt_encoder))
 
 
 def no_mask(prompt_encoder):
-    """The dense embedding without a mask: [1, 1, 1, C]."""
+    """Gives the dense embedding without a mask: [1, 1, 1, C]."""
     return _table(prompt_encoder.no_mask_embed)[:, None, None]
 
 
 def decode(decoder, image, positions, sparse, dense, valid):
-    """`SAMMaskDecoder` with slots that may be left out.
+    """Decodes as `SAMMaskDecoder`, with slots that may be left out.
 
     Args:
       decoder: a `keras_hub.layers.SAMMaskDecoder`.
@@ -122,6 +122,7 @@ def decode(decoder, image, positions, sparse, dense, valid):
     queries, keys = _transform(
         decoder.transformer, tokens, keys, ops.reshape(positions, (1, -1, channels)), valid
     )
+    # tokens: 0 for the IoU, 1 to M for the masks, then the prompts
     upscaled = decoder.output_upscaling(ops.reshape(keys, (number, height, width, channels)))
     weights = [
         mlp(queries[:, 1 + index]) for index, mlp in enumerate(decoder.output_hypernetworks_mlps)
@@ -133,7 +134,7 @@ def decode(decoder, image, positions, sparse, dense, valid):
 
 
 def _transform(transformer, tokens, keys, positions, valid):
-    """`TwoWayTransformer`: tokens and image attend to themselves and to each other."""
+    """Transforms as `TwoWayTransformer`: tokens and image attend to themselves and each other."""
     queries = tokens
     for layer in transformer.layers:
         if layer.skip_first_layer_pos_embedding:
@@ -157,7 +158,7 @@ def _transform(transformer, tokens, keys, positions, valid):
 
 
 def _attend(layer, query, key, value, valid=None):
-    """`MultiHeadAttentionWithDownsampling`, without the keys that are not `valid` [N, T]."""
+    """Attends as `MultiHeadAttentionWithDownsampling`, without keys that are not `valid` [N, T]."""
     query = _split(layer.query_proj(query), layer.num_heads)
     key = _split(layer.key_proj(key), layer.num_heads)
     value = _split(layer.value_proj(value), layer.num_heads)
@@ -170,7 +171,7 @@ def _attend(layer, query, key, value, valid=None):
 
 
 def _split(x, heads):
-    """[N, T, C] as [N, heads, T, C / heads]."""
+    """Splits [N, T, C] into [N, heads, T, C / heads]."""
     shape = ops.shape(x)
     x = ops.reshape(x, (shape[0], shape[1], heads, x.shape[-1] // heads))
     return ops.transpose(x, (0, 2, 1, 3))
@@ -188,12 +189,12 @@ def point_layers(prompt_encoder):
 
 
 def _table(embedding):
-    """The vectors of an embedding [n, C]; looked up by index, their gradients would be sparse."""
+    """Gives the vectors of an embedding [n, C]; by index, their gradients would be sparse."""
     return ops.convert_to_tensor(embedding.embeddings)
 
 
 def enable_lora(image_encoder, rank, lora_alpha=None):
-    """LoRA on the attention of every block, all else of the `ViTDetBackbone` frozen.
+    """Puts LoRA on the attention of every block, and freezes all else of the `ViTDetBackbone`.
 
     Its own `enable_lora` looks for layers named query and value, finds none, since here query, key
     and value are one layer, and freezes everything.
@@ -212,7 +213,7 @@ def enable_lora(image_encoder, rank, lora_alpha=None):
 
 
 def lost_lora(backbone) -> bool:
-    """Whether KerasHub's own `enable_lora` found no layer, and froze a part of the model."""
+    """Tells whether KerasHub's own `enable_lora` found no layer, and froze a part of the model."""
     return any(
         getattr(part, '_lora_enabled_layers', None) == []
         for part in (backbone, backbone.image_encoder)

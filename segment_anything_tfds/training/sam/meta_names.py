@@ -13,6 +13,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+# Meta's axes in Keras's order: its [out, in] is [in, out] there, [out, in, h, w] is
+# [h, w, in, out]; a transposed convolution's [in, out, h, w] is [h, w, out, in]: likewise.
 _LINEAR, _CONV = (1, 0), (2, 3, 1, 0)
 
 
@@ -38,7 +40,7 @@ class Tensor(NamedTuple):
         return shape if self.axes is None else tuple(shape[i] for i in np.argsort(self.axes))
 
     def read(self) -> np.ndarray:
-        """The value in Meta's order; a kernel with LoRA comes with what LoRA adds to it."""
+        """Gives the value in Meta's order; a kernel with LoRA comes with what LoRA adds to it."""
         import keras
 
         value = np.asarray(keras.ops.convert_to_numpy(getattr(self.owner, self.attribute)))
@@ -52,7 +54,7 @@ class Tensor(NamedTuple):
 
 
 def tensors(backbone) -> Iterator[Tensor]:
-    """Every tensor of Meta's `Sam.state_dict()`, for a `keras_hub.models.SAMBackbone`."""
+    """Gives every tensor of Meta's `Sam.state_dict()`, for a `keras_hub.models.SAMBackbone`."""
     yield from _image_encoder(backbone.image_encoder)
     yield from _prompt_encoder(backbone.prompt_encoder)
     yield from _mask_decoder(backbone.mask_decoder)
@@ -60,6 +62,7 @@ def tensors(backbone) -> Iterator[Tensor]:
 
 def _image_encoder(encoder) -> Iterator[Tensor]:
     name = 'image_encoder.'
+    # the last layer with weights is the neck, which comes at the end
     embedding, position, *blocks = [layer for layer in encoder.layers if layer.weights][:-1]
     yield Tensor(f'{name}pos_embed', position, 'pos_embed', None)
     yield from _conv(f'{name}patch_embed.proj', embedding.projection)

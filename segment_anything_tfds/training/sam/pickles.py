@@ -68,7 +68,7 @@ class Unread(NamedTuple):
 
 
 def read(content: bytes) -> Any:
-    """What a pickle of PyTorch's holds.
+    """Reads what a pickle of PyTorch's holds.
 
     Args:
       content: the pickle.
@@ -142,7 +142,7 @@ class _Machine:
             raise ValueError(f'instruction {name}')
 
     def _marked(self) -> list[Any]:
-        """What lies above the last mark."""
+        """Takes off what lies above the last mark."""
         at = len(self.stack) - 1
         while self.stack[at] is not _MARK:
             at -= 1
@@ -154,7 +154,7 @@ class _Machine:
 
 
 def _made(function: Any, arguments: Any) -> Any:
-    """What a call gives, for the three functions that state dicts need."""
+    """Makes what a call gives, for the three functions that state dicts need."""
     name = function.name if isinstance(function, Unread) else type(function).__name__
     if name == 'collections.OrderedDict':
         return dict(*arguments)
@@ -173,7 +173,7 @@ def _made(function: Any, arguments: Any) -> Any:
 
 
 def write(shapes: dict[str, tuple[int, ...]]) -> bytes:
-    """The pickle of a state dict of float32 tensors; storage n is the n-th tensor's.
+    """Writes the pickle of a state dict of float32 tensors; storage n is the n-th tensor's.
 
     Args:
       shapes: of each tensor, by name.

@@ -108,7 +108,7 @@ class PromptableSegmenter(keras.Model):
         self.built = True
 
     def encode(self, image, content_size=None, training=False, heads_in_turns=False):
-        """Image embeddings: [B, H, W, 3] gives [B, H / 16, W / 16, C].
+        """Embeds images: [B, H, W, 3] gives [B, H / 16, W / 16, C].
 
         Args:
           image: RGB, 0 to 255, any dtype.
@@ -127,7 +127,7 @@ class PromptableSegmenter(keras.Model):
         return self.backbone.image_encoder(image, training=training)
 
     def decode(self, embeddings, prompts):
-        """Masks for K prompts an image.
+        """Decodes masks for K prompts an image.
 
         Args:
           embeddings: [B, h, w, C], or repeated for each prompt, [B, K, h, w, C].
@@ -161,7 +161,7 @@ class PromptableSegmenter(keras.Model):
         return outputs
 
     def _share(self, content_size):
-        """Height and width of the content in parts of the image: [B, 2]."""
+        """Gives height and width of the content in parts of the image: [B, 2]."""
         size = ops.array(self.backbone.prompt_encoder.input_image_size, dtype='float32')
         return ops.cast(content_size, 'float32') / size
 
@@ -175,7 +175,7 @@ class PromptableSegmenter(keras.Model):
         return outputs
 
     def compile(self, optimizer='adamw', loss=None, *, metrics=(), **kwargs):
-        """As `keras.Model.compile`; loss and metrics see the whole dict of outputs at once.
+        """Compiles as `keras.Model.compile`; loss and metrics see the dict of all outputs at once.
 
         Where the image encoder computes in float16, the loss is scaled, as Keras does for models
         that are float16 throughout.
@@ -187,7 +187,7 @@ class PromptableSegmenter(keras.Model):
         self.mask_metrics = list(metrics or ())
 
     def fit(self, x=None, *args, shuffle=None, **kwargs):
-        """As `keras.Model.fit`; `shuffle` is for arrays, since a dataset shuffles itself."""
+        """Fits as `keras.Model.fit`; `shuffle` is for arrays, since a dataset shuffles itself."""
         shuffle = steps.is_arrays(x) if shuffle is None else shuffle
         return super().fit(x, *args, shuffle=shuffle, **kwargs)
 
@@ -225,7 +225,7 @@ class PromptableSegmenter(keras.Model):
         return self.get_metrics_result()
 
     def corrected(self, prompts, truth, outputs, *, point=None, label=None, clicks=True):
-        """The prompts with one more click and the chosen logits as `mask_input`.
+        """Gives the prompts with one more click and the chosen logits as `mask_input`.
 
         Args:
           prompts: the inputs of the model.

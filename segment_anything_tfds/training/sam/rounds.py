@@ -24,9 +24,10 @@ _PASSED_ON = ('masks', 'iou_pred', 'candidates')
 
 
 def plan(clicks: int, refine: bool, *, seed) -> Any:
-    """Whether each round adds a click: bool [R].
+    """Tells whether each round adds a click: bool [R].
 
-    With `refine`, one round without a click comes at a place drawn at random, another at the end.
+    With `refine`, one round without a click comes at a place drawn at random, another at the end:
+    3 clicks and the place 1 are 1 0 1 1 0.
     """
     if not refine:
         return ops.ones((clicks,), dtype='bool')
@@ -47,7 +48,7 @@ def add_losses(
     seed: keras.random.SeedGenerator,
     written_out: bool = False,
 ) -> Any:
-    """The loss of a step with those of its rounds; no gradient goes from one round to the next.
+    """Sums a step's loss and those of its rounds; no gradient goes from one round to the next.
 
     Args:
       total: the loss before the rounds.
@@ -104,7 +105,7 @@ def _repeated(function: Callable, count: int, state: list, written_out: bool) ->
 
 
 def draw_click(truth, outputs, place):
-    """A click from the error of the chosen masks, none of them in the padding.
+    """Draws a click from the error of the chosen masks, none of them in the padding.
 
     Args:
       truth: true masks [B, K, h, w], in 0 to 1, at the logits' resolution or a multiple; or of
@@ -126,7 +127,7 @@ def draw_click(truth, outputs, place):
 
 
 def add_click(prompts, outputs, point, label, mask_shape):
-    """The prompts with one more click and the chosen logits as `mask_input`.
+    """Gives the prompts with one more click and the chosen logits as `mask_input`.
 
     Args:
       prompts: the inputs of the model.
@@ -143,7 +144,7 @@ def add_click(prompts, outputs, point, label, mask_shape):
 
 
 def _with_slots(prompts, count: int):
-    """The prompts with `count` more points that are none."""
+    """Gives the prompts with `count` more points that are none."""
     coordinates = ops.cast(prompts['point_coords'], 'float32')
     labels = ops.convert_to_tensor(prompts['point_labels'])
     return {
@@ -154,7 +155,7 @@ def _with_slots(prompts, count: int):
 
 
 def _put_click(prompts, outputs, point, label, mask_shape, slot):
-    """As `add_click`, the click in one of the slots that there are."""
+    """Adds a click as `add_click`, in one of the slots that there are."""
     height, width = prompts['image'].shape[1:3]
     scale = ops.array([width / mask_shape[-1], height / mask_shape[-2]])
     point = (point + 0.5) * scale - 0.5

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def small_sam(
     image_size: int = 256, *, hidden_size: int = 64, num_layers: int = 4
 ) -> keras_hub.models.SAMImageSegmenter:
-    """An untrained SAM of KerasHub's layers, small enough to train on a CPU in minutes.
+    """Builds an untrained SAM of KerasHub's layers, small enough to train on a CPU in minutes.
 
     Args:
       image_size: side of the square image in pixels; a multiple of 16.

@@ -12,7 +12,7 @@ _PROMPTS = '(top_left|bottom_right)_corner|(fore|back)ground_point|mask_downscal
 
 
 def with_loss_scale(optimizer, backbone):
-    """The optimizer, with the loss scaled where the image encoder computes in float16.
+    """Gives the optimizer, with the loss scaled where the image encoder computes in float16.
 
     Keras does so by the policy of the whole model, which is float32 here.
     """
@@ -31,13 +31,13 @@ def build_optimizer(model) -> None:
 
 
 def is_arrays(x) -> bool:
-    """Whether `fit` can shuffle it: arrays or tensors, not a dataset or a generator."""
+    """Tells whether `fit` can shuffle it: arrays or tensors, not a dataset or a generator."""
     return all(hasattr(leaf, 'shape') for leaf in keras.tree.flatten(x))
 
 
 @contextlib.contextmanager
 def unused_prompts_are_no_mistake() -> Iterator[None]:
-    """Without the warning that parts of the prompt encoder got no gradient.
+    """Silences the warning that parts of the prompt encoder got no gradient.
 
     A recipe that gives no boxes, or no masks, leaves their embeddings as they are.
     """

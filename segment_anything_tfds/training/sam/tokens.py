@@ -63,7 +63,7 @@ def embed(prompt_encoder, prompts, layout):
 
 
 def candidates(prompts, num_outputs: int):
-    """1 for the outputs that prompts ask for, as SAM 2's `_use_multimask`: float [B, K, M].
+    """Gives 1 for the outputs that prompts ask for, as SAM 2's `_use_multimask`: float [B, K, M].
 
     A single click is ambiguous and asks for the outputs from 1 on, all other prompts for the first.
     """
@@ -76,23 +76,23 @@ def candidates(prompts, num_outputs: int):
 
 
 def flip_coin(like, seed):
-    """The outputs from 1 on, or the first, for all masks alike: float of the shape of `like`."""
+    """Gives 1 for the outputs from 1 on, or the first, for all masks alike: float, as `like`."""
     head = ops.cast(keras.random.uniform((), seed=seed) < 0.5, 'float32')
     return ops.broadcast_to(_several_where(head, like.shape[-1]), ops.shape(like))
 
 
 def flat(x):
-    """Prompts of images, [B, K, ...], as prompts [B K, ...]."""
+    """Flattens prompts of images, [B, K, ...], to prompts [B K, ...]."""
     return ops.reshape(x, (-1, *ops.shape(x)[2:]))
 
 
 def for_each(x, count):
-    """What images have, [B, ...], for each of some prompts, [B, count, ...]."""
+    """Repeats what images have, [B, ...], for each of some prompts, [B, count, ...]."""
     shape = ops.shape(x)
     return ops.broadcast_to(x[:, None], (shape[0], count, *shape[1:]))
 
 
 def _several_where(several, num_outputs):
-    """1 for the outputs from 1 on where `several` [..., 1] is 1, else for the first."""
+    """Gives 1 for the outputs from 1 on where `several` [..., 1] is 1, else for the first."""
     first = ops.one_hot(ops.zeros((), dtype='int32'), num_outputs, dtype='float32')
     return several * (1 - first) + (1 - several) * first if num_outputs > 1 else first

@@ -24,6 +24,7 @@ import numpy as np
 from segment_anything_tfds.training.sam import pickles
 
 SAFETENSORS = '.safetensors'
+# A pickle of protocol 2 that holds the number 0x1950a86a20f9469cfc6c: how files began before 1.6.
 _LEGACY = b'\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19'
 _NESTED = ('model', 'state_dict', 'model_state_dict')
 
@@ -102,7 +103,7 @@ def _of_archive(archive: zipfile.ZipFile) -> Weights:
 
 
 def _stored(archive: zipfile.ZipFile, entries: Mapping[str, str], name: str) -> bytes:
-    """An entry; PyTorch compresses none, so a small file cannot ask for much memory."""
+    """Reads an entry; PyTorch compresses none, so a small file cannot ask for much memory."""
     if name not in entries:
         raise ValueError(f'a file without its entry {name}')
     entry = archive.getinfo(entries[name])
@@ -120,11 +121,13 @@ def _whole() -> Iterator[None]:
 
 
 def _array(name: str, tensor: pickles.StoredTensor, content: bytes, order: str) -> np.ndarray:
-    """The numbers of a tensor, float32 and contiguous."""
+    """Gives the numbers of a tensor, float32 and contiguous."""
     import ml_dtypes  # noqa: F401  (NumPy's bfloat16; it comes with Keras)
 
     dtype = np.dtype(tensor.dtype).newbyteorder(order)
     numbers = np.frombuffer(content[: len(content) // dtype.itemsize * dtype.itemsize], dtype)
+    # A view may leave out numbers of its storage, or repeat them: the last one that it reads has
+    # to be there.
     last = tensor.offset + sum(
         (side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True)
     )

@@ -55,6 +55,7 @@ def deepest(region: np.ndarray, least: int = 0) -> Deepest:
         return _NONE
     for block in BLOCKS:
         give = (block - 1) * math.sqrt(2)  # two pixels' distances to the middles of their blocks
+        # one pixel in front, at least one behind, and a whole number of blocks: 5 become 1 + 5 + 2
         padded = np.pad(region, [(1, block - (side + 1) % block) for side in region.shape])
         distance = ndimage.distance_transform_edt(_whole_blocks(padded, block))
         most = distance.max()
@@ -79,7 +80,7 @@ def _whole_blocks(padded: np.ndarray, side: int) -> np.ndarray:
 
 
 def _deepest_of(corners: np.ndarray, side: int, padded: np.ndarray, reach: int) -> Deepest:
-    """The deepest pixel of whole blocks, which start at `corners`, int [n, 2].
+    """Gives the deepest pixel of whole blocks, which start at `corners`, int [n, 2].
 
     First one pixel in the middle of each; no other is further from it than the first corner. No
     pixel is deeper than `reach`, so what is further away does not matter.
@@ -96,16 +97,17 @@ def _deepest_of(corners: np.ndarray, side: int, padded: np.ndarray, reach: int) 
     pixels = (left[:, None] + offsets).reshape(-1, 2)
     depth, _ = around.query(pixels)
     equals = pixels[depth == depth.max()]
+    # `lexsort` goes by its last key first, here the rows
     return _found(depth.max(), *equals[np.lexsort(equals.T[::-1])[0]])
 
 
 def _found(depth: float, row: int, column: int) -> Deepest:
-    """The pixel of a padded region, whose padding is one pixel above and to the left."""
+    """Gives the pixel of a padded region, whose padding is one pixel above and to the left."""
     return Deepest(round(float(depth) ** 2), int(row) - 1, int(column) - 1)
 
 
 def _rim(padded: np.ndarray) -> np.ndarray:
-    """The pixels outside of a region that touch it, int [n, 2]: one of them is nearest to any."""
+    """Finds the pixels outside of a region that touch it, int [n, 2]; the nearest is among them."""
     touched = np.zeros_like(padded)
     touched[1:] |= padded[:-1]
     touched[:-1] |= padded[1:]

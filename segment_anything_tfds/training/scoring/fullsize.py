@@ -38,7 +38,7 @@ NOTHING = Window(0, 0, np.zeros((0, 0), bool))
 
 
 def cut(pixels: np.ndarray, top: int = 0, left: int = 0) -> Window:
-    """The smallest window around the pixels of a mask [h, w] that lies at (top, left)."""
+    """Cuts the smallest window around the pixels of a mask [h, w] that lies at (top, left)."""
     rows = np.flatnonzero(pixels.any(axis=1))
     if not rows.size:
         return NOTHING
@@ -60,7 +60,7 @@ def from_rle(counts: bytes, size: tuple[int, int]) -> Window:
 
 
 def both(a: Window, b: Window) -> tuple[int, int, np.ndarray, np.ndarray]:
-    """Top, left, and the two masks on the smallest grid that holds both."""
+    """Gives top, left, and the two masks on the smallest grid that holds both."""
     parts = [window for window in (a, b) if window.pixels.size] or [NOTHING]
     top, left = min(part.top for part in parts), min(part.left for part in parts)
     bottom = max(part.top + part.pixels.shape[0] for part in parts)
@@ -74,7 +74,7 @@ def both(a: Window, b: Window) -> tuple[int, int, np.ndarray, np.ndarray]:
 
 
 def iou(a: Window, b: Window) -> float:
-    """Intersection over union; 1 for two empty masks."""
+    """Divides intersection by union; 1 for two empty masks."""
     height = min(a.top + a.pixels.shape[0], b.top + b.pixels.shape[0])
     width = min(a.left + a.pixels.shape[1], b.left + b.pixels.shape[1])
     top, left = max(a.top, b.top), max(a.left, b.left)
@@ -88,7 +88,7 @@ def iou(a: Window, b: Window) -> float:
 
 
 def boundary(mask: Window, distance: int) -> Window:
-    """Pixels of a mask no further than `distance` (chessboard) from its contour.
+    """Gives the pixels of a mask no further than `distance` (chessboard) from its contour.
 
     The image's edge is contour, as in Cheng et al.'s `boundary-iou-api`.
     """
@@ -100,7 +100,7 @@ def boundary(mask: Window, distance: int) -> Window:
 
 
 def _eroded(pixels: np.ndarray, side: int) -> np.ndarray:
-    """Where `side` rows from a row on are all 1: bool [H - side + 1, W].
+    """Tells where `side` rows from a row on are all 1: bool [H - side + 1, W].
 
     For 5 rows: 2 rows are two times 1 row, 4 are two times 2, 5 are 4 and the 4 one further on.
     """
@@ -112,5 +112,5 @@ def _eroded(pixels: np.ndarray, side: int) -> np.ndarray:
 
 
 def boundary_distance(size: tuple[int, int], ratio: float = 0.02) -> int:
-    """2 % of the diagonal of an image of `size`, at least 1 pixel."""
+    """Gives 2 % of the diagonal of an image of `size`, at least 1 pixel."""
     return max(1, round(ratio * float(np.hypot(*size))))

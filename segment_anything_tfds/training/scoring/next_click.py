@@ -21,12 +21,12 @@ _NONE = Click(0.0, 0.0, -1)
 
 
 def center(mask: fullsize.Window) -> Click:
-    """The pixel of a mask that is furthest from its edge, the first one of equals."""
+    """Finds the pixel of a mask that is furthest from its edge, the first one of equals."""
     return _click(mask, depth.deepest(mask.pixels), 1)
 
 
 def anywhere(mask: fullsize.Window, rng: np.random.Generator) -> Click:
-    """A pixel of a mask, each with equal probability."""
+    """Draws a pixel of a mask, each with equal probability."""
     rows, columns = np.nonzero(mask.pixels)
     if not rows.size:
         return _NONE
@@ -35,7 +35,7 @@ def anywhere(mask: fullsize.Window, rng: np.random.Generator) -> Click:
 
 
 def correction(truth: fullsize.Window, predicted: fullsize.Window) -> Click:
-    """The pixel furthest inside of the largest error (Sofiiuk et al. 2021, `clicker.py`).
+    """Finds the pixel furthest inside of the largest error (Sofiiuk et al. 2021, `clicker.py`).
 
     Of the missed and the wrongly covered region the one that reaches deeper is clicked, the latter
     where both are equal. The image's edge is an edge. A perfect mask gives label -1.

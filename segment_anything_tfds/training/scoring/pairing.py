@@ -31,7 +31,7 @@ class Masks:
 
 
 def compare(truth: Iterable[Masks], other: Iterable[Masks]) -> dict[str, Any]:
-    """Mean IoU and shares above 0.75 and 0.90 between two sets of masks of the same images.
+    """Compares two sets of masks of the same images: mean IoU and shares above 0.75 and 0.90.
 
     SA-1B's mask quality (section 5 of the SAM paper): professionals improved the masks of 500
     images, and 94 % of the pairs had an IoU above 0.90, 97 % above 0.75.
@@ -109,7 +109,7 @@ class _Found:
 
 
 def _measure(truth: Masks, other: Masks) -> tuple[np.ndarray, np.ndarray]:
-    """IoU of each true mask with each of the others [N, M], and areas of the true masks [N]."""
+    """Measures IoU of each true mask with each other one [N, M], and areas of true masks [N]."""
     import tensorflow as tf
 
     from segment_anything_tfds.ops import rle

@@ -17,7 +17,7 @@ AREAS = ('all', 'small', 'medium', 'large')
 def average_recall(
     truth: Iterable[Masks], proposals: Iterable[Masks], *, max_proposals: int = 1000
 ) -> dict[str, Any]:
-    """AR@1000: recall averaged over IoU thresholds from 0.50 to 0.95, by pycocotools' `COCOeval`.
+    """Measures AR@1000: recall over IoU thresholds 0.50 to 0.95, by pycocotools' `COCOeval`.
 
     As object proposals are judged in section 7.3 of the SAM paper: without categories, the most
     confident masks of an image first.
@@ -69,7 +69,7 @@ def average_recall(
 
 
 def _dataset(sets: Iterable[Masks], images: list[dict], *, scored: bool = False) -> dict:
-    """A COCO dataset of one category; ids start at 1, since `COCOeval` takes 0 for no match."""
+    """Makes a COCO dataset of one category; ids start at 1, as `COCOeval` takes 0 for no match."""
     from pycocotools import mask as coco_mask
 
     annotations: list[dict] = []

@@ -60,7 +60,7 @@ class Judge:
         self._grid = 4 * int(model.backbone.prompt_encoder.image_embedding_size[0])
 
     def __call__(self, example: Mapping[str, Any]) -> tuple[np.ndarray, list[Judged]]:
-        """Areas of the true masks [N], and their scores for each kind of prompt."""
+        """Gives areas of the true masks [N], and their scores for each kind of prompt."""
         image = pixels_of(example['image']['content'])
         size = image.shape[:2]
         counts = example['annotations']['segmentation']['counts']
@@ -90,6 +90,7 @@ class Judge:
         distance = fullsize.boundary_distance(scene.size)
         edges = scene.each(fullsize.boundary, truth, [distance] * len(truth))
         prompts = self._nothing(scene, len(truth))
+        # Scaled without a shift by half a pixel, as SAM's `ResizeLongestSide.apply_coords` does.
         corners = np.array([mask.corners for mask in truth], np.float32)
         prompts['boxes_xyxy'][0, : len(truth)] = corners * np.tile(scene.scale, 2)
         prompts['has_box'][0, : len(truth)] = 1
@@ -107,7 +108,7 @@ class Judge:
                 yield f'{number}_clicks', scores
 
     def _nothing(self, scene: _Scene, masks: int) -> dict[str, np.ndarray]:
-        """Prompts of nothing for some masks, and for as many more as make a shape known before."""
+        """Makes empty prompts for some masks, up to a number that has a graph; see `_padded`."""
         count = _padded(masks, self._batch_size)
         return {
             'content_size': np.array([scene.content], np.int32),
@@ -127,7 +128,7 @@ class Judge:
         return scene.each(next_click.center, truth)
 
     def _score(self, scene: _Scene, prompts, truth, edges):
-        """Scores of each mask, the chosen masks, and their logits [n, grid, grid].
+        """Gives scores of each mask, the chosen masks, and their logits [n, grid, grid].
 
         Without `edges`, the boundaries of the true masks, there are no scores.
         """
@@ -148,7 +149,9 @@ class Judge:
 
 
 def _batches(masks: list, size: int) -> Iterator[list]:
-    """Masks in batches of `size`, what is left over in those of a quarter of it."""
+    """Cuts masks into batches of `size`, what is left over into those of a quarter of it."""
+    # 13 masks in batches of 8, a quarter of which is 2: 8 2 2 1. 15 masks: 8 and 7, since more
+    # than 6 are not worth four small batches.
     start = 0
     while start < len(masks):
         step = size if len(masks) - start > size - _quarter(size) else _quarter(size)
@@ -157,7 +160,7 @@ def _batches(masks: list, size: int) -> Iterator[list]:
 
 
 def _padded(count: int, size: int) -> int:
-    """One of two numbers of prompts, so that two graphs serve all."""
+    """Rounds a number of prompts up to one of two, so that two graphs serve all."""
     return size if count > _quarter(size) else _quarter(size)
 
 
@@ -175,16 +178,16 @@ class _Scene(NamedTuple):
     pool: futures.Executor
 
     def each(self, function: Callable, *masks) -> list:
-        """What a function gives for each mask; NumPy and SciPy let several cores work."""
+        """Calls a function on each mask; NumPy and SciPy let several cores work."""
         return list(self.pool.map(function, *masks))
 
     def enlarge(self, logits: np.ndarray) -> fullsize.Window:
-        """The mask of logits [grid, grid]."""
+        """Enlarges logits [grid, grid] to the mask."""
         top, left, pixels = self.enlarger.mask(logits)
         return fullsize.cut(pixels, top, left)
 
     def score(self, truth, guess, edge, others) -> tuple[float, float, float]:
-        """IoU, that of the best output, with the logits of the `others`, and Boundary IoU."""
+        """Measures IoU, that of the best output, `others` included, and Boundary IoU."""
         iou = fullsize.iou(truth, guess)
         best = max([iou, *(fullsize.iou(truth, self.enlarge(other)) for other in others)])
         distance = fullsize.boundary_distance(self.size)
@@ -197,7 +200,7 @@ class _Scene(NamedTuple):
 
 
 def pixels_of(content: bytes | np.ndarray) -> np.ndarray:
-    """uint8 [H, W, 3] of a JPEG, or of an image that is decoded already."""
+    """Returns uint8 [H, W, 3] of a JPEG, or of an image that is decoded already."""
     if not isinstance(content, bytes):
         return np.asarray(content)
     from PIL import Image

@@ -32,7 +32,7 @@ def from_examples(examples: Iterable[Mapping[str, Any]]) -> Iterable[Masks]:
 
 
 def from_coco_results(path: str | os.PathLike) -> list[Masks]:
-    """The masks of a COCO results JSON: a list of `image_id`, `segmentation`, optionally `id`.
+    """Reads the masks of a COCO results JSON: a list of `image_id`, `segmentation`, `id` if given.
 
     A COCO dataset with `annotations` is read too, as `sa1b export --format coco` writes it: there
     `sa_id` is the id in SA-1B. Ids, and scores, are used only where every entry has one.

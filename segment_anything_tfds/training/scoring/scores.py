@@ -38,7 +38,7 @@ class Scores:
             self.others.setdefault(name, []).extend(np.asarray(values, float).tolist())
 
     def summary(self) -> dict[str, Any]:
-        """`count`, `mean_iou` and its 95 % interval, the other means, and shares of masks.
+        """Gives `count`, `mean_iou` and its 95 % interval, the other means, and shares of masks.
 
         Sizes are COCO's: small below 32 x 32 pixels of the original image, large from 96 x 96 on.
         Means over nothing are None.
@@ -56,7 +56,7 @@ class Scores:
 
 
 def interval(values: np.ndarray, images: np.ndarray) -> tuple[float | None, float | None]:
-    """The 95 % bootstrap interval of a mean over masks, images drawn with replacement.
+    """Gives the 95 % bootstrap interval of a mean over masks, images drawn with replacement.
 
     Masks of an image resemble each other, so images are drawn, not masks: the sums and the numbers
     of masks of 1,000 draws of as many images, from a fixed seed.
@@ -79,7 +79,7 @@ def interval(values: np.ndarray, images: np.ndarray) -> tuple[float | None, floa
 
 
 def mean(values: np.ndarray) -> float | None:
-    """The mean to six places; None for nothing."""
+    """Takes the mean to six places; None for nothing."""
     return round(float(np.mean(values)), 6) if len(values) else None
 
 

@@ -58,7 +58,7 @@ def tiny_sam(pretrained: bool = True, **options: Any) -> PromptableSegmenter:
 
 
 def backbone(image_size: int = IMAGE_SIZE):
-    """Its `keras_hub.models.SAMBackbone` with random weights, or one for images of another side."""
+    """Builds its `keras_hub.models.SAMBackbone` with random weights, for images of a side."""
     from segment_anything_tfds.training.sam import architecture
 
     return architecture.build(
@@ -90,7 +90,7 @@ def fill(parts, weights: Mapping[str, np.ndarray]) -> None:
 
 
 def tensors_of(parts) -> dict[str, np.ndarray]:
-    """The tensors of a `SAMBackbone` by Meta's names, float32."""
+    """Gives the tensors of a `SAMBackbone` by Meta's names, float32."""
     from segment_anything_tfds.training.sam import meta_names
 
     return {tensor.name: tensor.read() for tensor in meta_names.tensors(parts)}

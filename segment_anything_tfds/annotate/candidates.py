@@ -48,7 +48,7 @@ class Candidates:
         return len(self.counts)
 
     def take(self, index: np.ndarray) -> Candidates:
-        """Those at these positions, in this order."""
+        """Takes those at these positions, in this order."""
         arrays = [getattr(self, name)[index] for name in _ARRAYS]
         return Candidates([self.counts[n] for n in index.tolist()], *arrays)
 
@@ -66,14 +66,14 @@ _NONE = Candidates(
 
 
 def join(parts: Sequence[Candidates]) -> Candidates:
-    """All of them, one part after another."""
+    """Joins all of them, one part after another."""
     parts = [_NONE, *parts]
     arrays = [np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS]
     return Candidates([counts for part in parts for counts in part.counts], *arrays)
 
 
 def distinct(boxes: np.ndarray, scores: np.ndarray, iou_threshold: float) -> np.ndarray:
-    """Positions of what box NMS leaves, by falling score; of equal scores, the earlier first."""
+    """Gives positions of what box NMS leaves, by falling score; of equals, the earlier first."""
     from segment_anything_tfds.ops import boxes as boxes_lib  # TensorFlow, which the rest needs not
 
     return np.asarray(boxes_lib.nms(boxes.astype(np.float32), scores, iou_threshold), np.int64)
@@ -103,7 +103,7 @@ def judge(
     points: np.ndarray,
     settings: settings_lib.Settings,
 ) -> Candidates:
-    """The masks of a crop that pass all filters.
+    """Gives the masks of a crop that pass all filters.
 
     Args:
       place: the crop.
@@ -157,7 +157,8 @@ def _passes_iou(predicted_iou: np.ndarray, settings: settings_lib.Settings) -> n
 def _judge_one(
     place: Place, logits: np.ndarray, settings: settings_lib.Settings
 ) -> tuple[level_sets.Runs, list[int], np.float32] | None:
-    """Runs in the crop, box and stability score of one mask; `None` where a filter drops it."""
+    """Gives runs in the crop, box and stability score of a mask; `None` where a filter drops it."""
+    # The stability score: pixels above a higher threshold as a part of those above a lower one.
     middle, offset = settings.mask_threshold, settings.stability_score_offset
     upscaled = level_sets.Upscaled(place.grid, logits, middle - offset)
     outer = upscaled.runs(middle - offset).area
@@ -179,7 +180,7 @@ def _judge_one(
 
 
 def bounding_box(runs: level_sets.Runs, height: int) -> list[int]:
-    """x and y of the first and of the last pixel of a mask; zeros for an empty mask."""
+    """Gives x and y of the first and of the last pixel of a mask; zeros for an empty mask."""
     if not len(runs.starts):
         return [0, 0, 0, 0]
     left, top = np.divmod(runs.starts, height)
@@ -194,7 +195,7 @@ def bounding_box(runs: level_sets.Runs, height: int) -> list[int]:
 
 
 def _is_cut_off(box: list[int], place: Place) -> bool:
-    """Whether a side of the box lies at the crop's edge, and not at the image's."""
+    """Tells whether a side of the box lies at the crop's edge, and not at the image's."""
     crop, (height, width) = place.crop, place.image_size
     edges = (crop.left, crop.top, crop.right, crop.bottom)
     return any(
@@ -204,7 +205,7 @@ def _is_cut_off(box: list[int], place: Place) -> bool:
 
 
 def _to_image(runs: level_sets.Runs, place: Place) -> level_sets.Runs:
-    """Runs in the image; one that goes on in the next column of a lower crop is cut there.
+    """Moves runs to the image; one that goes on in the next column of a lower crop is cut there.
 
     crop of 2 rows, run [1, 4):   row 1 of column 0, rows 0 and 1 of column 1
     image of 5 rows, top 3:       [4, 5) and [8, 10)
@@ -222,7 +223,7 @@ def _to_image(runs: level_sets.Runs, place: Place) -> level_sets.Runs:
 
 
 def _encode(runs: Sequence[level_sets.Runs], size: tuple[int, int]) -> list[bytes]:
-    """Compressed COCO RLE of N masks in an image of `size` [height, width]."""
+    """Encodes N masks in an image of `size` [height, width] as compressed COCO RLE."""
     owners = np.repeat(np.arange(len(runs)), [len(mask.starts) for mask in runs])
     none = np.zeros(0, np.int64)
     starts = np.concatenate([none, *(mask.starts for mask in runs)])

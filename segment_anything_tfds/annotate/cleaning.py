@@ -35,6 +35,7 @@ def clean(
     )
     found = _renewed(found, cleaned.counts, cleaned.changed, size)
     threshold = max(settings.box_nms_thresh, settings.crop_nms_thresh)
+    # as scores: 1 where nothing was cleaned, 0 where something was, so the former stay
     kept = candidates.distinct(found.boxes, 1 - cleaned.changed.astype(np.float32), threshold)
     if settings.drop_small_masks:  # nothing is left of them
         kept = kept[found.areas[kept] > 0]
@@ -44,7 +45,7 @@ def clean(
 def _renewed(
     found: candidates.Candidates, counts: list[bytes], changed: np.ndarray, size: tuple[int, int]
 ) -> candidates.Candidates:
-    """The masks with strings, areas and boxes of the changed ones as they are now."""
+    """Gives the masks with strings, areas and boxes of the changed ones as they are now."""
     index = np.flatnonzero(changed)
     fresh = [counts[n] for n in index.tolist()]
     areas, boxes = found.areas.copy(), found.boxes.copy()

@@ -53,7 +53,7 @@ class Crop:
 
 
 def crops(size: tuple[int, int], settings: settings_lib.Settings) -> list[Crop]:
-    """The whole image and its crops, layer by layer, column by column.
+    """Gives the whole image and its crops, layer by layer, column by column.
 
     Where an image is so small that a crop would have no pixel, that crop is left out.
 
@@ -73,6 +73,7 @@ def crops(size: tuple[int, int], settings: settings_lib.Settings) -> list[Crop]:
     for layer in range(1, settings.crop_n_layers + 1):
         count = 2**layer
         overlap = int(settings.crop_overlap_ratio * min(size) * (2 / count))
+        # 2 crops of a width of 90 that overlap by 20: (20 + 90) / 2 = 55 wide, from 0 and from 35
         wide, high = (math.ceil((overlap * (count - 1) + side) / count) for side in (width, height))
         lefts, tops = ([(side - overlap) * k for k in range(count)] for side in (wide, high))
         for left, top in itertools.product(lefts, tops):
@@ -83,7 +84,7 @@ def crops(size: tuple[int, int], settings: settings_lib.Settings) -> list[Crop]:
 
 
 def point_grids(settings: settings_lib.Settings) -> list[np.ndarray]:
-    """The points of each layer, float64 [P, 2] (x, y) in 0 to 1, row by row.
+    """Gives the points of each layer, float64 [P, 2] (x, y) in 0 to 1, row by row.
 
     Example:
       >>> point_grids(settings_lib.get(points_per_side=2))[0].tolist()
@@ -106,6 +107,6 @@ def _grid(side: int) -> np.ndarray:
 
 
 def points(crop: Crop, grids: list[np.ndarray]) -> np.ndarray:
-    """The points of a crop, float64 [P, 2] (x, y) in its pixels; SAM adds half a pixel itself."""
+    """Gives the points of a crop, float64 [P, 2] (x, y) in its pixels; SAM adds half a pixel."""
     height, width = crop.size
     return grids[crop.layer] * np.array([width, height])

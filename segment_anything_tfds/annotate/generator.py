@@ -83,6 +83,7 @@ class MaskGenerator:
             parts += self._find(places, embeddings)
         found = candidates.join(parts)
         if len(crops) > 1:
+            # of duplicates from several crops, the one of the smallest crop stays
             areas = np.array([np.prod(crop.size) for crop in crops], np.float32)
             found = found.take(
                 candidates.distinct(
@@ -98,7 +99,7 @@ class MaskGenerator:
         return candidates.Place(crop, index, grid, size)
 
     def _find(self, places: list[candidates.Place], embeddings: Any) -> list[candidates.Candidates]:
-        """The masks of the crops of one batch, crop by crop, without duplicates in a crop."""
+        """Finds the masks of the crops of one batch, crop by crop, without duplicates in a crop."""
         points = [crop_grid.points(place.crop, self._grids) for place in places]
         owners = np.repeat(np.arange(len(places)), [len(p) for p in points])
         scaled = np.concatenate(
@@ -126,7 +127,7 @@ class MaskGenerator:
         return found.take(candidates.distinct(found.boxes, found.predicted_iou, threshold))
 
     def _to_square(self, points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-        """Points in the pixels of the model's square; each side has a scale of its own."""
+        """Moves points to the pixels of the model's square; each side has a scale of its own."""
         height, width = self._calls.content_size(size)
         return points * np.array([width / size[1], height / size[0]])
 

@@ -79,6 +79,7 @@ class Upscaled:
         self.is_empty = not rows.size
         if self.is_empty:
             return
+        # pixels that mix one of these columns: theirs are `first` to `first` + 2
         axis, reach = grid.columns, upscale.TAPS - 1
         self._left, right = np.searchsorted(
             axis.first, [columns[0] - reach, columns[-1] + 1]
@@ -89,11 +90,12 @@ class Upscaled:
         if self._left == right or self._begin >= end:  # enlarged out of existence, or padding
             self.is_empty = True
             return
+        # below the last small row, it is repeated
         index = np.minimum(np.arange(self._begin, end + 1), len(logits) - 1)
         self._values = _mix(logits[index].T, axis, slice(self._left, right))
 
     def runs(self, threshold: float) -> Runs:
-        """The pixels above a threshold, at least the floor, as runs in the crop."""
+        """Gives the pixels above a threshold, at least the floor, as runs in the crop."""
         if self.is_empty:
             return Runs(*np.zeros((2, 0), np.int64))
         is_on = self._values > threshold
@@ -102,6 +104,7 @@ class Upscaled:
         last = first.copy()
         mixed = np.flatnonzero(is_on[:, 1:] != first)
         inner = self._inside(mixed, threshold, first, last)
+        # Where the last of the model's rows above a small one and the first below it differ.
         column, between = np.divmod(
             np.flatnonzero(first[:, 1:] != last[:, :-1]), max(1, first.shape[1] - 1)
         )
@@ -109,6 +112,8 @@ class Upscaled:
         crossings = self._crossings(
             *(np.concatenate(parts) for parts in zip(inner, outer, strict=True)), threshold
         )
+        # What is on in the first of these rows begins with its column, what is on in the last ends
+        # with it; where that is another column's beginning, both go.
         height = self._grid.size[0]
         top = (np.flatnonzero(first[:, 0]) + self._left) * height
         bottom = (np.flatnonzero(last[:, -1]) + self._left + 1) * height
@@ -138,7 +143,7 @@ class Upscaled:
         return column[index], rows.first[low[index] + self._begin] + step
 
     def _crossings(self, column: np.ndarray, row: np.ndarray, threshold: float) -> np.ndarray:
-        """Positions of the first pixels behind crossings between the model's rows m and m + 1."""
+        """Finds the first pixels behind crossings between the model's rows m and m + 1."""
         rows = self._grid.rows
         before, after = (
             _between(
@@ -158,7 +163,8 @@ class Upscaled:
 
 
 def _odd(positions: np.ndarray) -> np.ndarray:
-    """Sorted positions without pairs of equal ones: what begins where something ends goes on."""
+    """Drops pairs of equal positions of sorted ones: what begins where something ends goes on."""
+    # 3 5 5 8 leaves 3 8: a run that ends at 5 goes on with one that begins there
     begins = np.flatnonzero(np.diff(positions, prepend=-1))
     counts = np.diff(begins, append=len(positions))
     return positions[begins[counts % 2 == 1]]
@@ -169,7 +175,7 @@ def _between(low: np.ndarray, high: np.ndarray, share: np.ndarray) -> np.ndarray
 
 
 def _mix(values: np.ndarray, axis: upscale.Axis, pixels: slice) -> np.ndarray:
-    """Some of the pixels of an axis, float32 [P, ...], from all small ones, [length, ...]."""
+    """Mixes some of the pixels of an axis, float32 [P, ...], from all small ones, [length, ...]."""
     values = np.ascontiguousarray(values)
     first, weights = axis.first[pixels], axis.weights[pixels, :, None]
     mixed = weights[:, 0] * values[first]

@@ -46,13 +46,13 @@ class ModelCalls:
         self._halves = _halves(model, len(model.variables))
 
     def content_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """[height, width] of a crop of `size` in the square, at least 1 x 1."""
+        """Returns [height, width] of a crop of `size` in the square, at least 1 x 1."""
         return letterbox.fitted(size, self.side)
 
     def encode(
         self, image: np.ndarray, crops: Sequence[crop_grid.Crop]
     ) -> Iterator[tuple[range, Any]]:
-        """Embeddings of crops, batch by batch.
+        """Embeds crops, batch by batch.
 
         Batches are as large as the settings say. What is left over goes one by one, so there are
         two shapes to compile, and no crop is encoded for nothing.
@@ -75,14 +75,14 @@ class ModelCalls:
             position += step
 
     def _fit(self, image: np.ndarray, crop: crop_grid.Crop) -> tuple[np.ndarray, tuple[int, int]]:
-        """A crop, resized as SAM does it, in the upper left of the square; and its size there."""
+        """Resizes a crop as SAM does, to the square's upper left; also gives its size there."""
         part = image[crop.top : crop.bottom, crop.left : crop.right]
         return letterbox.place(part, self.side)
 
     def decode(
         self, embeddings: Any, owners: np.ndarray, points: np.ndarray
     ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
-        """Masks for prompts of one point each, batch by batch.
+        """Decodes masks for prompts of one point each, batch by batch.
 
         Args:
           embeddings: [B, h, w, C], of B crops.
@@ -96,6 +96,7 @@ class ModelCalls:
         for start in range(0, len(points), step):
             batch = slice(start, min(start + step, len(points)))
             count = batch.stop - start
+            # the last prompt fills the batch up, so that one shape is compiled
             index = np.minimum(np.arange(start, start + step), len(points) - 1)
             owner, point = owners[index].astype(np.int32), points[index].astype(np.float32)
             iou, logits = map(_to_numpy, self._halves.decode(embeddings, owner, point))
@@ -106,7 +107,7 @@ class ModelCalls:
             yield batch, iou[:count], logits[:count]
 
     def _refine(self, embeddings, owner, point, logits):
-        """Each mask decoded once more from its own logits, M calls of the fixed shape."""
+        """Decodes each mask once more from its own logits, M calls of the fixed shape."""
         parts = [
             self._halves.refine(embeddings, owner, point, np.ascontiguousarray(logits[:, n]))
             for n in range(logits.shape[1])
@@ -118,10 +119,11 @@ class ModelCalls:
 
 
 def _fitting_crops(model: Any) -> int:
-    """How many crops to encode at once, where the settings leave it open."""
+    """Tells how many crops to encode at once, where the settings leave it open."""
     encoder = model.backbone.image_encoder
     tokens = (encoder.input.shape[1] // encoder.patch_size) ** 2
     device = 'accelerator' if precision.has_accelerator() else 'cpu'
+    # heads come in turns, so a crop's attention is one float32 [tokens, tokens] at a time
     fitting = _ATTENTION_BYTES[device] // (4 * tokens**2)
     return min(max(1, fitting), _MOST_CROPS)
 
@@ -153,7 +155,7 @@ class _Halves:
 
 @functools.lru_cache(maxsize=1)
 def _halves(model: Any, variables: int) -> _Halves:
-    """One compilation for all settings that a model is used with, until LoRA adds variables."""
+    """Compiles once for all settings that a model is used with, until LoRA adds variables."""
     del variables
 
     def decode(embeddings, owner, point, **prompts):
@@ -175,7 +177,7 @@ def _halves(model: Any, variables: int) -> _Halves:
 
 
 def _click(point) -> dict[str, Any]:
-    """Prompts of one foreground point an element: [P, 1, 1, 2] and [P, 1, 1]."""
+    """Makes prompts of one foreground point an element: [P, 1, 1, 2] and [P, 1, 1]."""
     return {
         'point_coords': point[:, None, None],
         'point_labels': ops.ones_like(point[:, :1, None], dtype='int32'),

@@ -17,7 +17,7 @@ def check(precision: str) -> None:
 
 
 def with_precision(model: Any, precision: str = 'auto') -> Any:
-    """A model whose image encoder computes in a precision.
+    """Gives a model whose image encoder computes in a precision.
 
     Prompts and masks stay in float32: coordinates need it, and they cost little. The weights are
     those of the model at the time of the call, in float32.
@@ -55,7 +55,7 @@ def with_precision(model: Any, precision: str = 'auto') -> Any:
 
 
 def _encoder_in(encoder: Any, precision: str) -> Any:
-    """The same image encoder, made anew under a policy."""
+    """Gives the same image encoder, made anew under a policy."""
     import keras
 
     config = encoder.get_config()
@@ -71,7 +71,7 @@ def _encoder_in(encoder: Any, precision: str) -> Any:
 
 
 def has_accelerator() -> bool:
-    """Whether the Keras backend computes on a GPU or TPU."""
+    """Tells whether the Keras backend computes on a GPU or TPU."""
     import keras
 
     backend = keras.backend.backend()

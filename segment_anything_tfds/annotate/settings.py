@@ -97,7 +97,7 @@ class Settings:
         return hash(repr(self.to_json()))
 
     def to_json(self) -> dict[str, Any]:
-        """The settings as values of JSON."""
+        """Gives the settings as values of JSON."""
         values = dataclasses.asdict(self)
         if self.point_grids is not None:
             values['point_grids'] = [grid.tolist() for grid in self.point_grids]
@@ -154,7 +154,7 @@ _RULES = {
 
 
 def _check_grid(settings: Settings) -> None:
-    """Either `points_per_side` or `point_grids` gives every layer at least one point."""
+    """Checks that either `points_per_side` or `point_grids` gives every layer a point."""
     grids, side, layers = settings.point_grids, settings.points_per_side, settings.crop_n_layers
     if (grids is None) == (side is None):
         raise ValueError(
@@ -208,7 +208,7 @@ PRESETS: dict[str, dict[str, Any]] = {'default': {}, 'sa1b': _SA1B, 'proposals':
 
 
 def get(name: str = 'default', **changes: Any) -> Settings:
-    """The settings of a name, with changes.
+    """Gives the settings of a name, with changes.
 
     Args:
       name: `'default'`: those of Meta's generator. `'sa1b'`: those that made SA-1B, 3,072 points on

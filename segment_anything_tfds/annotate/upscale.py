@@ -41,7 +41,7 @@ class Axis:
 
 @functools.lru_cache(maxsize=64)
 def axis(length: int, model_length: int, content_length: int, crop_length: int) -> Axis:
-    """The map along one side.
+    """Gives the map along one side.
 
     Args:
       length: pixels of the small logits, at least 3.

@@ -146,7 +146,7 @@ def _check_apart(given: Sequence[str | os.PathLike], out: str) -> None:
 
 
 def _plan(model, out, settings, limits, on_error, precision) -> tuple[archive_task.Plan, Any]:
-    """The plan, and the generator where the model is one in memory."""
+    """Gives the plan, and the generator where the model is one in memory."""
     if isinstance(settings, str):
         settings = settings_lib.get(settings)
     if on_error not in ('fail', 'skip'):
@@ -216,7 +216,7 @@ class _Run:
         )
 
     def _skipped(self) -> Iterator[faults.Fault]:
-        """Why pictures were left out, as their archives' reports say."""
+        """Tells why pictures were left out, as their archives' reports say."""
         for unit in self._found.units:
             if any(name.startswith('skipped/') for name in self._plan.finished(unit)['counts']):
                 report = self._plan.staging.path(unit.name, 'faults.jsonl').read_text()
@@ -265,7 +265,7 @@ class _Run:
             logging.warning('The pipeline stopped (%r); going on with what is missing.', error)
 
     def _is_settled(self, unit: picture_lists.Unit) -> bool:
-        """Whether another attempt at the archive would change nothing."""
+        """Tells whether another attempt at the archive would change nothing."""
         failure = fault_log.read(self._plan.staging, unit.name)
         return self._is_finished(unit) or (failure is not None and not failure.may_pass)
 

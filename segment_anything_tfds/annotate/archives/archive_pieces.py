@@ -68,7 +68,7 @@ class Piece:
         return sum(row[-1] for row in self.rows)
 
     def to_bytes(self) -> bytes:
-        """The stream; nothing can be added after it."""
+        """Gives the stream; nothing can be added after it."""
         self._packed.close()  # the tar is left without an end mark
         return self._bytes.getvalue()
 
@@ -86,7 +86,7 @@ class Pieces:
         self._staging, self._name, self._fingerprint = staging, name, fingerprint
 
     def notes(self, limit: int | None = None) -> list[dict[str, Any]]:
-        """The notes of the pieces that are whole, from the first one on; at most `limit`."""
+        """Gives the notes of the pieces that are whole, from the first one on; at most `limit`."""
         found = []
         while len(found) != limit and (note := self._note(len(found))) is not None:
             found.append(note)
@@ -138,7 +138,7 @@ class Pieces:
 
 
 def table(rows: list[list[Any]], header: bool = False) -> str:
-    """Rows of the side table as CSV."""
+    """Writes rows of the side table as CSV."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator='\n')
     if header:
@@ -148,19 +148,19 @@ def table(rows: list[list[Any]], header: bool = False) -> str:
 
 
 def count(notes: list[dict[str, Any]]) -> Counter:
-    """Images and masks of pieces, and what they left out, by reason."""
+    """Counts images and masks of pieces, and what they left out, by reason."""
     rows = [row for note in notes for row in note['rows']]
     left_out = Counter(f'skipped/{fault["reason"]}' for n in notes for fault in n['faults'])
     return Counter(images=len(rows), masks=sum(row[-1] for row in rows)) + left_out
 
 
 def _start() -> bytes:
-    """The folder that SA-1B's archives begin with."""
+    """Gives the folder that SA-1B's archives begin with."""
     root = tarfile.TarInfo('.')
     root.type, root.mode = tarfile.DIRTYPE, 0o755
     return gzip.compress(root.tobuf(tarfile.USTAR_FORMAT), 1, mtime=0)
 
 
 def _end() -> bytes:
-    """The end mark of a tar: two blocks of zeros."""
+    """Gives the end mark of a tar: two blocks of zeros."""
     return gzip.compress(bytes(2 * tarfile.BLOCKSIZE), 1, mtime=0)

@@ -75,11 +75,11 @@ class Plan:
         return json.dumps(shape, sort_keys=True)
 
     def target(self, unit: picture_lists.Unit) -> epath.Path:
-        """Where the archive of a unit goes."""
+        """Tells where the archive of a unit goes."""
         return epath.Path(self.out) / f'{unit.name}.tar'
 
     def finished(self, unit: picture_lists.Unit) -> dict[str, Any] | None:
-        """The note on a unit whose archive is there, else None."""
+        """Gives the note on a unit whose archive is there, else None."""
         note = place.read_json(self.staging.path(unit.name, 'json'))
         if note is None or not {'fingerprint', 'identity', 'bytes'} <= note.keys():
             return None
@@ -89,13 +89,13 @@ class Plan:
 
 
 def pieces(unit: picture_lists.Unit, plan: Plan) -> archive_pieces.Pieces:
-    """The pieces of a unit's archive that this plan makes."""
+    """Gives the pieces of a unit's archive that this plan makes."""
     identity = f'{unit.identity} {plan.fingerprint}'
     return archive_pieces.Pieces(plan.staging, unit.name, identity)
 
 
 def interval(staging: place.Staging) -> float:
-    """Seconds between two looks at how far a worker has come."""
+    """Gives the seconds between two looks at how far a worker has come."""
     return _REMOTE_SECONDS if '://' in staging.folder else _SECONDS
 
 
@@ -161,7 +161,7 @@ def _check_run(plan: Plan) -> None:
 
 
 def load(plan: Plan) -> generator.MaskGenerator:
-    """The generator of this process; threads that come first wait for one another."""
+    """Loads the generator of this process; threads that come first wait for one another."""
     with _loading:
         settings = json.dumps(plan.settings.to_json())
         return _load_once(plan.model, plan.model_identity, plan.precision, settings)
@@ -192,7 +192,7 @@ class _Task:
         files = read_list(self._plan.staging, self._unit)
         piece = archive_pieces.Piece()
         for position, entry in enumerate(picture_stream.read(self._unit, files)):
-            if position < done:
+            if position < done:  # it is in a piece that is kept, or was left out there
                 continue
             self._take(entry, piece)
             if piece.seen == archive_pieces.PIECE_IMAGES:
@@ -205,7 +205,7 @@ class _Task:
         return self._notes
 
     def _fail_all(self) -> None:
-        """Where no picture is left, there is no archive; the faults say why."""
+        """Fails the unit: no picture is left, so there is no archive; the faults say why."""
         for note in self._notes:
             for values in note['faults']:
                 self._log.add(faults.Fault(**values))
@@ -255,7 +255,7 @@ class _Task:
 
 
 def _pair(entry, found: picture_file.Picture, rows: list[dict]) -> tuple[bytes, dict, list]:
-    """The two halves of a picture's pair, and its row of the side table."""
+    """Makes the two halves of a picture's pair, and its row of the side table."""
     height, width = found.pixels.shape[:2]
     name = f'sa_{entry.image_id}.jpg'
     image = {'image_id': entry.image_id, 'width': width, 'height': height, 'file_name': name}
@@ -292,7 +292,7 @@ def write_list(staging: place.Staging, unit: picture_lists.Unit, files: list[str
 
 
 def read_list(staging: place.Staging, unit: picture_lists.Unit) -> list[str] | None:
-    """The names of a unit's files; `None` for a unit without."""
+    """Gives the names of a unit's files; `None` for a unit without."""
     if unit.origin is not None:
         return None
     return json.loads(staging.path(unit.name, 'list.json').read_text())

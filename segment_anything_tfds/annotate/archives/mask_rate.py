@@ -52,7 +52,7 @@ def _watch(plan, units, shown: meter.Meter, stop: threading.Event, start: Counte
 
 
 def _totals(plan, units, finished: dict[str, Counter]) -> Counter:
-    """Images and masks so far; remembers in `finished` what will not change any more."""
+    """Counts images and masks so far; remembers in `finished` what will not change any more."""
     total: Counter = Counter()
     for unit in units:
         if unit.name not in finished and (note := plan.finished(unit)) is not None:

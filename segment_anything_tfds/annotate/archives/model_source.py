@@ -15,7 +15,7 @@ load = named_models.load_model
 
 
 def identity(name: str) -> str:
-    """A text that stays the same as long as the model of a name does.
+    """Gives a text that stays the same as long as the model of a name does.
 
     Raises:
       FileNotFoundError: a file does not exist.
@@ -37,7 +37,7 @@ def identity(name: str) -> str:
 
 
 def identity_of_weights(model: Any) -> str:
-    """As `identity`, of a model in memory."""
+    """Gives such a text, as `identity`, for a model in memory."""
     import numpy as np
     from keras import ops
 

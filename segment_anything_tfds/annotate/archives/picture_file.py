@@ -47,7 +47,7 @@ class Limits:
                 )
 
     def fit(self, size: tuple[int, int]) -> tuple[int, int]:
-        """The [width, height] that a picture of this [width, height] gets."""
+        """Gives the [width, height] that a picture of this [width, height] gets."""
         scale = min(
             1.0,
             (self.short_side or min(size)) / min(size),

@@ -141,7 +141,7 @@ def find(
 
 
 def _find_files(text: str, passed_over: Counter) -> list[str] | None:
-    """The picture files that a path names; `None` where it is or holds archives or shards."""
+    """Gives the picture files that a path names; `None` where it is or holds archives or shards."""
     path = paths.open_path(text)
     if not path.exists():
         raise FileNotFoundError(
@@ -169,7 +169,7 @@ def _find_files(text: str, passed_over: Counter) -> list[str] | None:
 
 
 def _is_archive(path) -> bool:
-    """Told by its bytes: gzip, or the mark of a tar at byte 257."""
+    """Tells an archive by its bytes: gzip, or the mark of a tar at byte 257."""
     with path.open('rb') as file:
         start = file.read(512)
     return start[:2] == b'\x1f\x8b' or start[257:262] == b'ustar'
@@ -188,7 +188,7 @@ def _portions(files: list[str], size: int) -> list[list[str]]:
 
 
 def _identity(files: Iterable[str], first_id: int) -> str:
-    """The first id, names of the files, and sizes and times of local ones, in 32 digits."""
+    """Gives the first id, names of the files, and sizes and times of local ones, in 32 digits."""
     digest = hashlib.sha256(str(first_id).encode())
     for file in files:
         stat = None

@@ -27,7 +27,7 @@ class Entry:
 
 
 def read(unit: picture_lists.Unit, files: Sequence[str] | None) -> Iterator[Entry | faults.Fault]:
-    """The pictures of a unit, in an order that is the same each time.
+    """Gives the pictures of a unit, in an order that is the same each time.
 
     Args:
       unit: of `find`.
@@ -76,5 +76,5 @@ def _read_archive(source: pair_stream.Source, on_fault: records.OnFault) -> Iter
 
 
 def _shown(path: str) -> str:
-    """A path as text that any encoding can hold."""
+    """Gives a path as text that any encoding can hold."""
     return path.encode('utf-8', 'backslashreplace').decode()

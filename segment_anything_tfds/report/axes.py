@@ -24,14 +24,14 @@ class Axis:
     bins: int
 
     def count(self, values: np.ndarray) -> np.ndarray:
-        """int64 [bins + 2]: how many values lie below, in each bin, and above."""
+        """Returns int64 [bins + 2]: how many values lie below, in each bin, and above."""
         edges = np.linspace(self.low, self.high, self.bins + 1)
         edges[-1] = np.nextafter(self.high, np.inf)
         index = np.searchsorted(edges, values, side='right')
         return np.bincount(index, minlength=self.bins + 2)
 
     def edges(self) -> np.ndarray:
-        """float64 [bins + 1]."""
+        """Returns float64 [bins + 1]."""
         return np.linspace(self.low, self.high, self.bins + 1)
 
 

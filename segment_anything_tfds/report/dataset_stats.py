@@ -141,23 +141,24 @@ class Statistics:
         return total
 
     def quantile(self, name: str, share: float) -> float:
-        """The value below which a share of all values lies; off by less than one bin."""
+        """Gives the value below which a share of all values lies; off by less than one bin."""
         axis, histogram = AXES[name], self.histograms[name]
         if not histogram.sum():
             return float('nan')
         at = np.searchsorted(np.cumsum(histogram), share * histogram.sum())
+        # of the bin below, of all bins, and of the one above
         centers = (
             axis.low + (np.arange(-1, axis.bins + 1) + 0.5) * (axis.high - axis.low) / axis.bins
         )
         return float(centers[at])
 
     def mean(self, name: str) -> float:
-        """The mean of all values; NaN where there is none."""
+        """Gives the mean of all values; NaN where there is none."""
         total = self.histograms[name].sum()
         return self.sums[name] / total if total else float('nan')
 
     def to_json(self) -> dict[str, Any]:
-        """All numbers, as JSON values; `from_json` reads them back."""
+        """Gives all numbers, as JSON values; `from_json` reads them back."""
         per_image = sorted(self.masks_per_image.items())
         return {
             'units': self.units,
@@ -266,7 +267,7 @@ def _read_histogram(axis: Axis, content: dict[str, Any]) -> np.ndarray:
 
 
 def total(parts: Iterable[Statistics]) -> Statistics:
-    """The sum of partial statistics, in any order and grouping."""
+    """Sums up partial statistics, in any order and grouping."""
     result = Statistics()
     for part in parts:
         result = result + part

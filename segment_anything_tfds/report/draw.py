@@ -18,7 +18,7 @@ _GREEN, _RED, _WHITE = (46, 204, 113), (231, 76, 60), (255, 255, 255)
 
 
 def palette(count: int) -> np.ndarray:
-    """Distinct, equally bright colours: hues step by the golden angle in the OKLCH space.
+    """Makes distinct, equally bright colours: hues step by the golden angle in the OKLCH space.
 
     The first colours do not change with `count`, so mask *i* keeps its colour when masks are added.
 
@@ -150,7 +150,7 @@ def contact_sheet(
 
 
 def fit(image: np.ndarray, side: int) -> Image.Image:
-    """The image, made smaller where its longer side is over `side` pixels; never larger."""
+    """Makes the image smaller where its longer side is over `side` pixels; never larger."""
     picture = Image.fromarray(image)
     scale = min(1.0, side / max(picture.size))
     size = tuple(max(1, round(edge * scale)) for edge in picture.size)
@@ -158,7 +158,7 @@ def fit(image: np.ndarray, side: int) -> Image.Image:
 
 
 def line_width(size: Sequence[int]) -> int:
-    """The width of an outline, in pixels, that looks the same at every `size` [height, width]."""
+    """Gives the width of an outline, in pixels, that looks the same at every `size`."""
     return max(1, round(min(size) / 450))
 
 
@@ -231,7 +231,7 @@ def _write_texts(
 
 
 def _disc(radius: int, color: tuple[int, int, int]) -> Image.Image:
-    """A smooth disc with a white rim, drawn four times larger and reduced."""
+    """Draws a smooth disc with a white rim, four times larger, and reduces it."""
     side = 4 * (2 * radius + 3)
     disc = Image.new('RGBA', (side, side), (*_WHITE, 0))
     draw = ImageDraw.Draw(disc)
@@ -242,7 +242,7 @@ def _disc(radius: int, color: tuple[int, int, int]) -> Image.Image:
 
 
 def _shorten(text: str, font: ImageFont.ImageFont, width: int) -> str:
-    """The text, cut at its end with an ellipsis where it is wider than `width` pixels."""
+    """Cuts the text at its end, with an ellipsis, where it is wider than `width` pixels."""
     if font.getlength(text) <= width:
         return text
     while text and font.getlength(text + '...') > width:
@@ -251,7 +251,7 @@ def _shorten(text: str, font: ImageFont.ImageFont, width: int) -> str:
 
 
 def _oklab_to_rgb(lightness: np.ndarray, a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """OKLab (https://bottosson.github.io/posts/oklab/) to sRGB, clipped to its gamut."""
+    """Turns OKLab (https://bottosson.github.io/posts/oklab/) into sRGB, clipped to its gamut."""
     cone = np.stack(
         [
             lightness + 0.3963377774 * a + 0.2158037573 * b,

@@ -66,7 +66,7 @@ def measure(counts: Sequence[bytes], size: Sequence[int]) -> Shapes:
 
 
 def _union(start: np.ndarray, stop: np.ndarray) -> int:
-    """How many pixels lie in at least one run.
+    """Counts the pixels that lie in at least one run.
 
     Runs are taken by their first pixel; of each counts what lies after all ends so far:
 
@@ -79,7 +79,7 @@ def _union(start: np.ndarray, stop: np.ndarray) -> int:
 
 
 def _runs_of_ones(runs: coco_rle.Runs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mask, first pixel and end of every run of ones; pixels are counted column by column."""
+    """Finds mask, first pixel and end of every run of ones; pixels are counted column by column."""
     ends = np.cumsum(runs.lengths)
     before = np.concatenate(([0], ends))[runs.splits[:-1]]
     mask = np.repeat(np.arange(len(runs.splits) - 1), np.diff(runs.splits))
@@ -90,7 +90,9 @@ def _runs_of_ones(runs: coco_rle.Runs) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def _coordinate_sums(pixel: np.ndarray, height: int) -> np.ndarray:
-    """Sums of x and of y over all pixels before `pixel`: int64 [2, R]."""
+    """Sums up x, and y, over all pixels before `pixel`: int64 [2, R]."""
+    # Whole columns 0 to x - 1, then rows 0 to y - 1 of column x. In columns of 4, before pixel 6
+    # (x = 1, y = 2): x sums to 4 * 0 + 2 * 1 = 2, y to 0 + 1 + 2 + 3 + 0 + 1 = 7.
     x, y = np.divmod(pixel, height)
     sum_x = height * (x * (x - 1) // 2) + y * x
     sum_y = x * (height * (height - 1) // 2) + y * (y - 1) // 2
@@ -100,8 +102,10 @@ def _coordinate_sums(pixel: np.ndarray, height: int) -> np.ndarray:
 def _doubled_hull_areas(
     mask: np.ndarray, start: np.ndarray, stop: np.ndarray, height: int, num_masks: int, width: int
 ) -> np.ndarray:
-    """Twice the area of each mask's convex hull, int64 [N]."""
+    """Measures twice the area of each mask's convex hull, int64 [N]."""
     mask, column, top, bottom = _column_spans(mask, start, stop, height)
+    # Pixels are squares: column x has corners on the vertical lines x and x + 1. On each line the
+    # highest and the lowest count. A pixel at (0, 0): lines 0 and 1, from 0 to 1 on both.
     corner = np.concatenate([mask * (width + 1) + column, mask * (width + 1) + column + 1])
     order = np.argsort(corner, kind='stable')
     corner = corner[order]
@@ -117,7 +121,7 @@ def _doubled_hull_areas(
 def _column_spans(
     mask: np.ndarray, start: np.ndarray, stop: np.ndarray, height: int
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Mask, column, top and bottom row of the spans that can touch the hull.
+    """Gives mask, column, top and bottom row of the spans that can touch the hull.
 
     A run that goes over several columns gives its first two and its last two: those between are
     full columns, and the hull of full columns is that of the outer two.
@@ -138,13 +142,15 @@ def _column_spans(
 
 
 def _area_over(mask: np.ndarray, x: np.ndarray, y: np.ndarray, num_masks: int) -> np.ndarray:
-    """Twice the area between y = 0 and the concave hull from above, of each mask's points.
+    """Measures twice the area between y = 0 and the concave hull from above, of each mask's points.
 
     Points come by mask and ascending x. A point on or under the line between its neighbours is no
     corner of the hull, whether these are or not, so all such points go at once, until none is left.
     """
     while True:
         inner = (mask[1:-1] == mask[:-2]) & (mask[1:-1] == mask[2:])
+        # The cross product of the ways to the next two points: of (0, 0), (1, 0), (2, 2) it is
+        # 1 * 2 - 0 * 2 = 2, not below 0, and the middle point lies under the line.
         rise = (x[1:-1] - x[:-2]) * (y[2:] - y[:-2]) - (y[1:-1] - y[:-2]) * (x[2:] - x[:-2])
         keep = np.ones(len(x), bool)
         keep[1:-1] = ~(inner & (rise >= 0))

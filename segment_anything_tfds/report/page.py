@@ -40,7 +40,7 @@ class Sample:
 
 
 def render(samples: Iterable[Sample]) -> str:
-    """The page, as HTML.
+    """Writes the page, as HTML.
 
     Args:
       samples: at least one; each is taken, written and let go.
@@ -80,7 +80,7 @@ def _to_json(sample: Sample) -> str:
 
 
 def _tree(annotations: Sequence[Mapping[str, Any]], size: tuple[int, int]) -> dict[str, list]:
-    """Which mask is part of which, in the order of the annotations."""
+    """Tells which mask is part of which, in the order of the annotations."""
     counts = [row['segmentation']['counts'] for row in annotations]
     tree = coco_rle.hierarchy(counts, size)
     return {name: getattr(tree, name).tolist() for name in ('parents', 'depth', 'levels')}

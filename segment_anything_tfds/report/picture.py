@@ -39,7 +39,7 @@ class Picture:
         return self.pixels.shape
 
     def image(self) -> Image.Image:
-        """The picture for Pillow."""
+        """Gives the picture for Pillow."""
         return Image.fromarray(self.pixels)
 
     def save(self, path: str | os.PathLike) -> None:
@@ -47,7 +47,7 @@ class Picture:
         self.image().save(path)
 
     def to_png(self) -> bytes:
-        """The picture as the bytes of a PNG."""
+        """Gives the picture as the bytes of a PNG."""
         buffer = io.BytesIO()
         self.image().save(buffer, 'PNG')
         return buffer.getvalue()

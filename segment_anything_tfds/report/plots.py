@@ -54,7 +54,7 @@ def to_png(
     name: str = '',
     against: tuple[str, dataset_stats.Statistics] | None = None,
 ) -> bytes:
-    """All plots in one picture, as a PNG file.
+    """Draws all plots in one picture, as a PNG file.
 
     Args:
       statistics: what was counted.
@@ -78,7 +78,7 @@ def to_html(
     title: str,
     against: tuple[str, dataset_stats.Statistics] | None = None,
 ) -> str:
-    """A page with the numbers and one picture a plot.
+    """Writes a page with the numbers and one picture a plot.
 
     Args:
       statistics: what was counted.
@@ -102,7 +102,7 @@ def _sets(name, statistics, against) -> Sets:
 
 
 def _tables(name: str, statistics: dataset_stats.Statistics, *, named: bool) -> str:
-    """The numbers of one data set."""
+    """Gives the numbers of one data set."""
     tiles = {
         'images': f'{statistics.images:,}',
         'masks': f'{statistics.masks:,}',
@@ -162,7 +162,7 @@ def _style(axis, title: str, ylabel: str = 'share') -> None:
 
 
 def _panels(sets: Sets) -> dict[str, Callable]:
-    """What draws each plot: mask centres apart, curves of all data sets over one another."""
+    """Gives what draws each plot: mask centres apart, curves of all data sets over one another."""
     panels = {}
     for number, (name, statistics) in enumerate(sets):
         title = 'mask centres' + (f': {_short(name)}' if sets[1:] else ', relative to the image')
@@ -181,7 +181,7 @@ def _draw_all(axis, draw: Callable, sets: Sets) -> None:
 
 
 def _short(name: str) -> str:
-    """The end of a name, where paths differ."""
+    """Gives the end of a name, where paths differ."""
     return name if len(name) <= _LEGEND else f'…{name[1 - _LEGEND :]}'
 
 
@@ -210,7 +210,7 @@ def _plot_masks_per_image(axis, sets: Sequence, names: Sequence[str]) -> None:
 
 
 def _plot_counts(field: str, title: str):
-    """A plot of masks by a small whole number: 0, 1, ... and all above."""
+    """Plots masks by a small whole number: 0, 1, ... and all above."""
 
     def draw(axis, sets: Sequence, names: Sequence[str]) -> None:
         largest = max(max(getattr(s, field), default=0) for s in sets)
@@ -230,7 +230,7 @@ def _plot_counts(field: str, title: str):
 
 
 def _stairs(axis, shares: Sequence, edges: Sequence, names: Sequence[str]) -> None:
-    """One filled histogram; or several, as lines over one another."""
+    """Draws one filled histogram; or several, as lines over one another."""
     for share, edge, name, color in zip(shares, edges, names, _COLORS, strict=False):
         alone = len(shares) == 1
         axis.stairs(share, edge, fill=alone, color=color, linewidth=1.6, label=name)
@@ -253,7 +253,7 @@ def _plot_image_sizes(axis, sets: Sequence, names: Sequence[str]) -> None:
 
 
 def _plot_axis(name: str, view: tuple[float, float] | None = None, log: bool = False):
-    """A plot of one histogram; its bins are joined to about 50 within the view."""
+    """Plots one histogram; its bins are joined to about 50 within the view."""
 
     def draw(axis, sets: Sequence, names: Sequence[str]) -> None:
         edges = dataset_stats.AXES[name].edges()
@@ -274,7 +274,7 @@ def _plot_axis(name: str, view: tuple[float, float] | None = None, log: bool = F
 
 
 def _range(edges: np.ndarray, counts: np.ndarray) -> tuple[float, float]:
-    """From the first bin that holds anything to the last, with some room."""
+    """Gives the range from the first bin that holds anything to the last, with some room."""
     filled = np.flatnonzero(counts)
     if not filled.size:
         return float(edges[0]), float(edges[-1])

@@ -61,6 +61,6 @@ class _Loader(importlib.abc.Loader):
 
 
 def _is_same(finder, watcher: _Watcher) -> bool:
-    """Whether a finder does what a watcher does, also one of before this module was reloaded."""
+    """Tells whether a finder does what a watcher does, also one from before a reload."""
     is_ours = type(finder).__module__ == __name__
     return is_ours and finder.key == watcher.key

@@ -30,7 +30,7 @@ class _Provider:
 
 
 def _is_ours(provider) -> bool:
-    """Whether a provider is of this module, also as it was before it was reloaded."""
+    """Tells whether a provider is of this module, also as it was before it was reloaded."""
     return type(provider).__module__ == __name__
 
 

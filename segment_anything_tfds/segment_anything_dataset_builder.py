@@ -97,7 +97,7 @@ class Builder(tfds_parts.FileReaderBuilder, skip_registration=True):
 
     @classmethod
     def get_builder_config(cls, name, version=None) -> tfds.core.BuilderConfig:
-        """The config that stands for a selection of archives, such as `20-29+130`."""
+        """Gives the config that stands for a selection of archives, such as `20-29+130`."""
         del version
         numbers = selection.parse(name)
         name = selection.format(numbers)
@@ -116,7 +116,7 @@ class Builder(tfds_parts.FileReaderBuilder, skip_registration=True):
         return super()._create_builder_config(builder_config or None, version)
 
     def _tell_what_is_known(self) -> None:
-        """Sizes and counts of the released archives, which a build replaces by its own."""
+        """Tells TFDS sizes and counts of the released archives; a build puts its own there."""
         config = self.builder_config
         archives = len(selection.parse(config.name)) if config else released.ARCHIVES
         split = tfds.core.SplitInfo(

@@ -43,25 +43,25 @@ ShardedFileTemplate = naming.ShardedFileTemplate
 
 
 def has_sufficient_disk_space(needed: int, folder: epath.Path) -> bool:
-    """Whether TFDS finds room for so many bytes on the disk of a folder."""
+    """Tells whether TFDS finds room for so many bytes on the disk of a folder."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     return utils.has_sufficient_disk_space(needed, directory=os.fspath(folder))
 
 
 def filename_template(builder: FileReaderBuilder) -> ShardedFileTemplate:
-    """The names of the shards of a builder, in the folder that it writes to."""
+    """Gives the names of the shards of a builder, in the folder that it writes to."""
     return builder._get_filename_template('train')
 
 
 def remember_choices(builder: FileReaderBuilder, **choices) -> None:
-    """Has a builder pickled with arguments of its own constructor."""
+    """Makes a builder be pickled with arguments of its own constructor."""
     builder._original_state |= choices
 
 
 @contextlib.contextmanager
 def writing_to(builder: FileReaderBuilder, folder: epath.Path) -> Iterator[None]:
-    """Has a builder write its data set to a folder of ours while the block runs."""
+    """Makes a builder write its data set to a folder of ours while the block runs."""
     own = builder._data_dir
     builder._data_dir = os.fspath(folder)
     try:

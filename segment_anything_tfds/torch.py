@@ -111,7 +111,7 @@ def collate(items: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]
 
 
 def _epoch_seed() -> int:
-    """The loader's seed of this epoch, the same in all workers; without any, the next draw."""
+    """Gives the loader's seed of this epoch, the same in all workers; without one, the next."""
     info = torch.utils.data.get_worker_info()
     if info is not None:
         return (info.seed - info.id) % 2**63

@@ -27,7 +27,7 @@ class ArgumentError(ValueError):
 
 
 def numbers(archives: Archives) -> tuple[int, ...] | None:
-    """The archives that are named; `None` for all.
+    """Gives the archives that are named; `None` for all.
 
     Args:
       archives: a text such as `'20-29,130'`, a number, or numbers.
@@ -48,7 +48,7 @@ def numbers(archives: Archives) -> tuple[int, ...] | None:
 
 
 def among(archives: Archives, known: Iterable[int], where: str) -> tuple[int, ...]:
-    """The archives that are named; all that are `known` where none is.
+    """Gives the archives that are named; all that are `known` where none is.
 
     Raises:
       ArgumentError: the text is malformed, or names archives that are not known.
@@ -71,7 +71,7 @@ def listed(paths: Paths) -> list[Path]:
 
 
 def find(paths: Paths, archives: Archives = None) -> list[inputs.Input]:
-    """The archives and shards that paths hold.
+    """Gives the archives and shards that paths hold.
 
     Raises:
       FileNotFoundError: a path does not exist.
@@ -90,7 +90,7 @@ def find(paths: Paths, archives: Archives = None) -> list[inputs.Input]:
 
 
 def _check_readable(shard: inputs.Shard) -> None:
-    """TensorFlow reads shards itself, and knows fewer stores than `fsspec` does."""
+    """Refuses shards that TensorFlow cannot read: it knows fewer stores than `fsspec` does."""
     scheme, separator, _ = shard.folder.partition('://')
     if separator and scheme != 'gs':
         raise ArgumentError(
@@ -100,7 +100,7 @@ def _check_readable(shard: inputs.Shard) -> None:
 
 
 def one_of(name: str, value: Known, known: Iterable[Known]) -> Known:
-    """The value, where it is one of those that are known.
+    """Gives the value back, if it is one of those that are known.
 
     Raises:
       ArgumentError: it is not.
@@ -135,7 +135,7 @@ class Policy:
 def parse_filter(
     rules: str | None, table: label_table.LabelTable | None = None
 ) -> Callable[[Record], Record | None]:
-    """What `filters.parse` makes of the rules; a mistake in them is one in an argument."""
+    """Gives what `filters.parse` makes of the rules; a mistake in them is one in an argument."""
     from segment_anything_tfds.exchange import filters
 
     try:
@@ -154,7 +154,7 @@ def read(
     labels: label_table.Table | None = None,
     only: Collection[str] | None = None,
 ) -> Iterator[Record]:
-    """Records of all inputs, filtered; what is wrong with the arguments is said at once.
+    """Reads records of all inputs, filtered; what is wrong with the arguments is said at once.
 
     Where `only` some images are wanted, others may be passed over; see `records.read`.
     """

@@ -88,7 +88,7 @@ def stats(
 
 
 def _other(path: choosing.Path, filter: str | None, beam_options: str) -> Statistics:
-    """What is counted on the other data set: all of its archives, by the same rules."""
+    """Counts on the other data set: all of its archives, by the same rules."""
     if os.fspath(path).endswith('.json'):
         return _read(path, '--against')
     return _count(choosing.find([path], None), filter, None, beam_options)
@@ -174,7 +174,7 @@ def _interruptible() -> Iterator[None]:
 
 
 def count_unit(unit, filter: str | None = None):
-    """The statistics of one archive or shard; runs in Beam's workers."""
+    """Counts the statistics of one archive or shard; runs in Beam's workers."""
     from segment_anything_tfds.exchange import filters, records
     from segment_anything_tfds.report import dataset_stats
     from segment_anything_tfds.source import faults

@@ -132,7 +132,7 @@ def show(
 
 
 def _to_example(item: Any) -> Any:
-    """What `show_examples` takes; of a record, its columns as a dataset has them."""
+    """Gives what `show_examples` takes; of a record, its columns as a dataset has them."""
     if not hasattr(item, 'jpeg'):
         return item
     columns = dict(item.example.annotations)
@@ -142,7 +142,7 @@ def _to_example(item: Any) -> Any:
 
 
 def _choose(found: Iterable[Record], named: list[str | int], paths: choosing.Paths) -> list[Record]:
-    """The records to show; those that are named, or all."""
+    """Gives the records to show; those that are named, or all."""
     wanted = {_stem(name) for name in named}
     chosen = []
     for record in found:
@@ -179,7 +179,7 @@ def _sheet(shown: list[Record], cell: int, **what: bool):
 
 
 def _draw(record: Record, side: int | None, *, boxes: bool, points: bool, scores: bool):
-    """One image with its masks, `uint8` [H, W, 3]; no longer than `side`."""
+    """Draws one image with its masks, `uint8` [H, W, 3]; no longer than `side`."""
     import numpy as np
 
     from segment_anything_tfds.report import draw
@@ -227,7 +227,7 @@ def _page(shown: list[Record]) -> str:
 
 
 def _named_rows(record: Record) -> list[dict[str, Any]]:
-    """The annotations with the columns of a table of labels; embeddings are no sight."""
+    """Gives the annotations with the columns of a table of labels, but for embeddings."""
     return [
         {
             **{name: column[n] for name, column in record.labels.items() if _is_shown(column[n])},

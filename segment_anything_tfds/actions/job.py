@@ -54,7 +54,7 @@ class Job:
         return outcomes + [self.present(link.name) for link in chosen if link not in todo]
 
     def is_done(self, name: str) -> bool:
-        """Whether nothing is left to do."""
+        """Tells whether nothing is left to do."""
         there = downloader.is_there(self._plan.to, name)
         if not self._plan.extract:
             return there
@@ -62,7 +62,7 @@ class Job:
         return extracted and (there or self._plan.delete_archives)
 
     def present(self, name: str) -> fleet.Outcome:
-        """The outcome of an archive that was done before."""
+        """Gives the outcome of an archive that was done before."""
         path = downloader.final_path(self._plan.to, name)
         return fleet.Outcome(name, 'present', path.stat().st_size if path.exists() else 0)
 
@@ -129,7 +129,7 @@ class Job:
 
 
 def _ask_sizes(absent: Sequence[links_file.Link], progress: meter.Show) -> dict[int, int]:
-    """Sizes by number, as far as the server tells them; an error where there is no server."""
+    """Asks for sizes, by number, as far as the server tells them; an error if there is none."""
     answers = sizes.ask(absent, progress=progress)
     if answers and all(isinstance(answer, sizes.Unreachable) for answer in answers.values()):
         raise OSError(next(iter(answers.values())))

@@ -16,7 +16,7 @@ data accepts that licence, whose full text is at
 
 
 def is_accepted(folder: pathlib.Path) -> bool:
-    """Whether the licence has been accepted for a folder."""
+    """Tells whether the licence has been accepted for a folder."""
     return _note(folder).exists()
 
 

@@ -13,7 +13,7 @@ ALL_ARCHIVES = range(1000)
 
 
 def read(file: choosing.Path) -> links_file.Links:
-    """The links file.
+    """Reads the links file.
 
     Raises:
       FileNotFoundError: there is none.
@@ -78,7 +78,7 @@ def _describe(found: links_file.Links, chosen: tuple[int, ...], wanted) -> dict[
 
 
 def _describe_sizes(answers: dict[int, int | str]) -> dict[str, Any]:
-    """Sizes by archive; those that the server does not tell, with the reason."""
+    """Lists sizes by archive; those that the server does not tell, with the reason."""
     by_name = {selection.archive_name(number): answer for number, answer in answers.items()}
     known = {name: size for name, size in by_name.items() if isinstance(size, int)}
     return {

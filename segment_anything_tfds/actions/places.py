@@ -13,7 +13,7 @@ from segment_anything_tfds.source.remote import redaction
 
 
 def local_folder(option: str, path: Path) -> pathlib.Path:
-    """The folder to write into.
+    """Gives the folder to write into.
 
     Raises:
       ArgumentError: it is not on this computer.
@@ -63,7 +63,7 @@ def save(path: Path, data: bytes) -> None:
 
 @contextlib.contextmanager
 def _refused(option: str, path: Path) -> Iterator[None]:
-    """Has errors about a place name the option."""
+    """Makes errors about a place name the option."""
     try:
         with paths.served(path, ArgumentError):
             yield

@@ -85,7 +85,7 @@ def iterate(
     progress: meter.Show,
     here: bool,
 ) -> Iterator[verification.Report]:
-    """The reports of `verify`, one by one as they come; arguments are checked first.
+    """Gives the reports of `verify`, one by one as they come; arguments are checked first.
 
     Work in this process, `here`, is interrupted between two reads alone; other processes are left.
     """
@@ -130,14 +130,14 @@ def keep(
 
 
 def bad_states(strict: bool) -> set[str]:
-    """The states of archives that count as bad."""
+    """Gives the states of archives that count as bad."""
     return {'bad', 'doubtful'} if strict else {'bad'}
 
 
 def _in_processes(
     units: Sequence[inputs.Input], options: dict, jobs: int, shown: meter.Meter
 ) -> Iterator[verification.Report]:
-    """Reports, in order, from several processes."""
+    """Gives reports, in order, from several processes."""
     spawn = multiprocessing.get_context('spawn')
     counter, stop = spawn.Value('Q', 0), spawn.Event()
     with futures.ProcessPoolExecutor(
@@ -185,7 +185,7 @@ def verify_one(
 
 
 def _total_bytes(units: Sequence) -> int | None:
-    """Bytes to read, where all are local files."""
+    """Counts the bytes to read, where all are local files."""
     if all(unit.kind == 'file' and os.path.exists(unit.location) for unit in units):
         return sum(os.path.getsize(unit.location) for unit in units)
     return None

@@ -103,7 +103,7 @@ def _add_layout(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    """An option for each field of `Settings` that is a number or a switch."""
+    """Adds an option for each field of `Settings` that is a number or a switch."""
     from segment_anything_tfds.annotate import settings
 
     group = parser.add_argument_group("changes to the settings, under Meta's names")
@@ -130,7 +130,7 @@ _KINDS = {'int': (int, 'N'), 'float': (float, 'X'), 'bool': (_switch, 'true|fals
 
 
 def _explain(name: str, docstring: str) -> str:
-    """What the docstring says of an attribute, up to its first full stop or semicolon."""
+    """Gives what the docstring says of an attribute, up to its first full stop or semicolon."""
     text = re.search(
         rf'^ +{name}: (.*?)(?=^ +[a-z_0-9]+: |\n\n)', docstring, re.DOTALL | re.MULTILINE
     )

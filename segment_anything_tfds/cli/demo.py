@@ -71,7 +71,7 @@ def _check(args: argparse.Namespace) -> None:
 
 
 def _load(data_dir: str) -> list[dict]:
-    """The examples, each with its decoded masks, as NumPy arrays."""
+    """Loads the examples, each with its decoded masks, as NumPy arrays."""
     import tensorflow_datasets as tfds
 
     from segment_anything_tfds.ops import rle

@@ -47,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_protocol(parser: argparse.ArgumentParser) -> None:
-    """How models are judged."""
+    """Adds how models are judged."""
     parser.add_argument(
         '--split',
         default='train',
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print(found: dict) -> None:
-    """A table; one a model and data set where there are several."""
+    """Prints a table; one a model and data set where there are several."""
     if any('count' in row for row in found.values()):
         print(_table(found))
         return
@@ -144,7 +144,7 @@ def _advise(masks: dict, args: argparse.Namespace) -> None:
 
 
 def _table(found: dict) -> str:
-    """A row a kind of prompt."""
+    """Makes a row a kind of prompt."""
     skipped = ('num_', 'missing', 'images')
     names = [name for name in next(iter(found.values())) if not name.startswith(skipped)]
     rows = [

@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _spelled(arg: str) -> str:
-    """`--limit-rate` is `--limit_rate`; the values of options stay as they are."""
+    """Spells `--limit-rate` as `--limit_rate`; the values of options stay as they are."""
     name, equals, value = arg.partition('=')
     return (
         name.replace('-', '_').replace('__', '--', 1) + equals + value if arg[:2] == '--' else arg
@@ -93,7 +93,7 @@ def _spelled(arg: str) -> str:
 
 
 def _exit_code(error: Exception) -> int | None:
-    """The exit code for an error; `None` for a mistake in the program."""
+    """Gives the exit code for an error; `None` for a mistake in the program."""
     if isinstance(error, (terminal.UsageError, FileNotFoundError, NotADirectoryError)):
         return BAD_USAGE
     if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
@@ -106,7 +106,7 @@ def _exit_code(error: Exception) -> int | None:
 
 
 def _is_ours(error: Exception) -> bool:
-    """Whether an error was raised in the program without the words that its own errors have.
+    """Tells whether an error was raised in the program without the words that its own errors have.
 
     Such as NumPy's where shapes do not fit: a mistake in the program, not in the data.
     """
@@ -126,7 +126,7 @@ def _explain(error: Exception) -> str:
 
 
 def make_parser(argv: Sequence[str] = ()) -> argparse.ArgumentParser:
-    """The parser: of the one command that `argv` starts with, or else of all commands."""
+    """Makes the parser: of the one command that `argv` starts with, or else of all commands."""
     parser = argparse.ArgumentParser(
         prog='sa1b',
         description=_DESCRIPTION,

@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _numbers(count: int, form: str):
-    """For `argparse`: finite numbers joined by commas."""
+    """Reads, for `argparse`, finite numbers joined by commas."""
 
     def parse(text: str) -> tuple[float, ...]:
         try:

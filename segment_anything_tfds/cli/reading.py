@@ -51,7 +51,7 @@ def add_arguments(
 
 
 def find_quietly(args: argparse.Namespace) -> list[inputs.Input]:
-    """`find`, and TensorFlow imported without its chatter where a prepared dataset needs it."""
+    """Finds as `find`, with TensorFlow imported without its chatter where shards need it."""
     units = find(args)
     if any(isinstance(unit, inputs.Shard) for unit in units):
         quiet.import_tensorflow()
@@ -59,7 +59,7 @@ def find_quietly(args: argparse.Namespace) -> list[inputs.Input]:
 
 
 def find(args: argparse.Namespace) -> list[inputs.Input]:
-    """The archives and shards that the arguments name."""
+    """Finds the archives and shards that the arguments name."""
     return choosing.find(args.paths, args.archives)
 
 
@@ -77,7 +77,7 @@ class Skipped(choosing.Policy):
 
 
 def records(args: argparse.Namespace, skipped: Skipped) -> Iterator:
-    """The records that the arguments name: of all inputs, filtered, no more than `--limit`."""
+    """Reads the records that the arguments name: of all inputs, filtered, at most `--limit`."""
     return choosing.read(
         args.paths,
         skipped,

@@ -117,7 +117,7 @@ def _print(statistics) -> None:
 
 
 def _shares(counts) -> str:
-    """`'0: 61.2 %, 1: 30.0 %'`, up to 3 and more."""
+    """Gives a text such as `'0: 61.2 %, 1: 30.0 %'`, up to 3 and more."""
     joined = Counter()
     for number, masks in counts.items():
         joined[min(number, 3)] += masks

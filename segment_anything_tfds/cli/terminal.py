@@ -52,7 +52,7 @@ def add_archives(parser: argparse.ArgumentParser) -> None:
 
 
 def accept_any_text() -> None:
-    """Has the standard streams take what they cannot encode, such as a name that is no UTF-8.
+    """Makes the standard streams take what they cannot encode, such as a name that is no UTF-8.
 
     What is left out of the encoding is written as an escape of JSON's, so JSON stays JSON.
     """
@@ -62,24 +62,24 @@ def accept_any_text() -> None:
 
 
 def say(text: str) -> None:
-    """A line for the person, on the standard error, in one piece whatever threads say besides."""
+    """Says a line to the person, on the standard error, in one piece whatever threads say."""
     sys.stderr.write(f'{text}\n')
     sys.stderr.flush()
 
 
 def complain(text: str) -> None:
-    """An error, on the standard error; red on a terminal."""
+    """Prints an error on the standard error; red on a terminal."""
     in_color = sys.stderr.isatty() and 'NO_COLOR' not in os.environ
     say(f'\x1b[31m{text}\x1b[0m' if in_color else text)
 
 
 def show(value: Any, indent: int | None = 2) -> None:
-    """JSON on the standard output."""
+    """Prints JSON on the standard output."""
     print(json.dumps(value, indent=indent, ensure_ascii=False), flush=True)
 
 
 def listing(title: str, texts: Mapping[str, str]) -> str:
-    """Names and what they mean under a title, for the end of a command's help.
+    """Lists names and what they mean under a title, for the end of a command's help.
 
     Example:
       >>> print(listing('formats', {'coco': 'COCO instances', 'tsv': 'a table'}))
@@ -98,7 +98,7 @@ def listing(title: str, texts: Mapping[str, str]) -> str:
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
-    """Aligned columns; numbers to the right.
+    """Aligns columns; numbers to the right.
 
     Example:
       >>> print(table(['name', 'images'], [['sa_000020', 11186]]))
@@ -122,7 +122,7 @@ def table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 
 def parse_bytes(text: str) -> int:
-    """A size as people write it: `50M`, `1.5 GB`, `1000`; units are powers of 1000.
+    """Reads a size as people write it: `50M`, `1.5 GB`, `1000`; units are powers of 1000.
 
     Raises:
       argparse.ArgumentTypeError: for anything else.
@@ -144,14 +144,14 @@ def parse_bytes(text: str) -> int:
 
 
 def natural_int(text: str) -> int:
-    """A whole number from 0 to 999,999 (the numbers of archives), for `argparse`."""
+    """Reads a whole number from 0 to 999,999 (the numbers of archives), for `argparse`."""
     if not text.isdecimal() or int(text) > 999_999:
         raise argparse.ArgumentTypeError(f'expected a number from 0 to 999999; got {text!r}')
     return int(text)
 
 
 def positive_int(text: str) -> int:
-    """A whole number, 1 or more, for `argparse`."""
+    """Reads a whole number, 1 or more, for `argparse`."""
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f'expected a whole number, 1 or more; got {text!r}')
     return int(text)

@@ -25,24 +25,24 @@ NEW_IDS_PER_IMAGE = 2**16
 
 
 def is_scored(row: Mapping[str, Any]) -> bool:
-    """Whether a model has scored this annotation; a stability score is a ratio, never negative."""
+    """Tells whether a model has scored this annotation: a stability score is never negative."""
     return row['stability_score'] >= 0
 
 
 def pack(row: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields that go with a mask, as JSON values."""
+    """Gives the fields that go with a mask, as JSON values."""
     fields = {name: row[name] for name in FIELDS[1:-1]}
     return {'sa_id': row['id'], **fields, 'sa_mask': digest(row['segmentation']['counts'])}
 
 
 def digest(counts: bytes | str) -> str:
-    """Twelve hexadecimal digits that change with the mask."""
+    """Gives twelve hexadecimal digits that change with the mask."""
     data = counts.encode() if isinstance(counts, str) else counts
     return hashlib.sha256(data).hexdigest()[:12]
 
 
 def new_id(image_id: int, number: int) -> int:
-    """The id of an image's new mask: above all of SA-1B's, and the same on every machine.
+    """Makes the id of an image's new mask: above all of SA-1B's, and the same on every machine.
 
     Raises:
       ValueError: the image has more than `NEW_IDS_PER_IMAGE` new masks, or too large an id.
@@ -62,7 +62,7 @@ def rows(
     size: tuple[int, int],
     fields: Sequence[Mapping[str, Any] | None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Annotations of SA-1B for masks.
+    """Makes annotations of SA-1B for masks.
 
     Args:
       ids: N ids.
@@ -112,7 +112,7 @@ def _sides(crop: coco_rle.RowRuns) -> list[float]:
 
 
 def _point(old: Mapping[str, Any], same: bool, counts: bytes, size: tuple[int, int]):
-    """The model's point, where it was the mask's, or lies in what became of it."""
+    """Gives the model's point, where it was the mask's, or lies in what became of it."""
     point = old.get('point_coords')
     if point is None or same:
         return point
@@ -120,12 +120,13 @@ def _point(old: Mapping[str, Any], same: bool, counts: bytes, size: tuple[int, i
     if not (0 <= x < size[1] and 0 <= y < size[0]):
         return None
     ends = np.cumsum(coco_rle.run_lengths([counts])[0])
+    # runs 0, 2, 4, ... are zeros
     inside = np.searchsorted(ends, x * size[0] + y, 'right') % 2 == 1
     return point if inside else None
 
 
 def _inner_points(counts: Sequence[bytes], height: int) -> list[list[float]]:
-    """[x, y] in the middle of each mask's longest run of one column; [0, 0] for an empty mask."""
+    """Finds [x, y] in the middle of each mask's longest run of a column; [0, 0] if it is empty."""
     points = []
     for runs in coco_rle.run_lengths(counts):
         ends = np.cumsum(runs)

@@ -52,7 +52,7 @@ class _Rule:
 
 
 def parse(text: str, columns: Mapping[str, type] | None = None) -> Filter:
-    """A filter of records, from rules joined by commas.
+    """Makes a filter of records from rules joined by commas.
 
     A rule on masks leaves out masks: on `area`, `relative_area` of the image, `predicted_iou`,
     `stability_score`, `id`; `scored`, 1 where a model has scored the mask, else 0; `depth`,
@@ -94,7 +94,7 @@ def parse(text: str, columns: Mapping[str, type] | None = None) -> Filter:
 
 
 def _values(record: records.Record, index: int, tree: Mapping[str, Any]) -> dict[str, Any]:
-    """What rules can ask of a mask."""
+    """Gives what rules can ask of a mask."""
     row, image = record.rows[index], record.json['image']
     scored = carried.is_scored(row)
     return {
@@ -108,7 +108,7 @@ def _values(record: records.Record, index: int, tree: Mapping[str, Any]) -> dict
 
 
 def _trees(record: records.Record) -> list[dict[str, Any]]:
-    """`depth`, `children` and `level` of each mask."""
+    """Gives `depth`, `children` and `level` of each mask."""
     size = [record.json['image'][key] for key in ('height', 'width')]
     counts = [row['segmentation']['counts'] for row in record.rows]
     tree = coco_rle.hierarchy(counts, size)

@@ -38,7 +38,7 @@ class Numbered:
         self._open = contextlib.ExitStack()
 
     def opened(self, number: int) -> contextlib.AbstractContextManager:
-        """A context in which the file `number` is open."""
+        """Opens the file `number` for the time of the context."""
         raise NotImplementedError
 
     def add(self, record: records.Record) -> None:
@@ -84,7 +84,7 @@ def write(
 
 @contextlib.contextmanager
 def published(out: str | os.PathLike) -> Iterator[pathlib.Path]:
-    """A context with a folder to write into, which becomes `out` when the context ends well.
+    """Opens a folder to write into, which becomes `out` when the context ends well.
 
     Raises:
       FileExistsError: `out` exists and is not empty.

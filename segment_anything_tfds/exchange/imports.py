@@ -88,7 +88,7 @@ def read(
 
 
 def _folders(file: pathlib.Path, images: str | os.PathLike | None) -> list[pathlib.Path]:
-    """Where the images of a file may lie."""
+    """Tells where the images of a file may lie."""
     if images is not None:
         return [pathlib.Path(images)]
     here, above = file.parent, file.absolute().parent.parent
@@ -107,7 +107,7 @@ class Converter:
     def convert(
         self, picture: drawn.Picture, content: bytes, report: drawn.Report, *, turned: bool
     ) -> Imported:
-        """The record of an image.
+        """Makes the record of an image.
 
         Args:
           picture: the masks.
@@ -145,7 +145,7 @@ class Converter:
         return Imported(record, _origin(picture, image_id), labels, states)
 
     def _image_id(self, picture: drawn.Picture) -> int:
-        """The number in SA-1B's name, or the file's, or the next."""
+        """Gives the number in SA-1B's name, or the file's, or the next."""
         match = _SA_NAME.fullmatch(picture.file_name)
         number = int(match[1]) if match else picture.image_id
         if number is None:
@@ -173,7 +173,7 @@ class Converter:
 def _with_counts(
     masks: list[drawn.Mask], size: tuple[int, int], report: drawn.Report
 ) -> list[drawn.Mask]:
-    """The masks with compressed strings; row-major runs are turned all at once."""
+    """Gives the masks compressed strings; row-major runs are turned all at once."""
     crops = [mask.counts for mask in masks if isinstance(mask.counts, coco_rle.RowRuns)]
     try:
         strings = iter(coco_rle.from_row_runs(crops, size))
@@ -188,7 +188,7 @@ def _with_counts(
 
 
 def _alone(mask: drawn.Mask, size: tuple[int, int], report: drawn.Report) -> Iterator[drawn.Mask]:
-    """The mask with a compressed string; nothing where its runs do not fit, which is reported."""
+    """Gives the mask with a compressed string; none if its runs do not fit, which is reported."""
     with report.element(mask.where):
         if isinstance(mask.counts, coco_rle.RowRuns):
             try:

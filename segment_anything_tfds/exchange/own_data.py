@@ -30,7 +30,7 @@ def read(
     source: str = '',
     on_fault: records.OnFault = records.raise_fault,
 ) -> Iterator[imports.Imported]:
-    """Records of images and masks; both may be generators, of which one item is held.
+    """Reads records of images and masks; both may be generators, of which one item is held.
 
     Args:
       images: image files, as paths or bytes, or arrays uint8 [H, W, 3] or [H, W].
@@ -101,7 +101,7 @@ def _content(image: Picture) -> bytes:
 
 
 def _counts(masks: Masks, size: tuple[int, int]) -> list[bytes]:
-    """Compressed strings of one image's masks."""
+    """Gives compressed strings of one image's masks."""
     if isinstance(masks, (str, os.PathLike)):
         return _of_values(_picture(masks), size)
     if isinstance(masks, np.ndarray) and masks.ndim == 2:
@@ -123,14 +123,14 @@ def _one(mask: Any, size: tuple[int, int]) -> bytes:
 
 
 def _of_values(pixels: np.ndarray, size: tuple[int, int]) -> list[bytes]:
-    """A mask for each value but 0, from the least value on."""
+    """Makes a mask for each value but 0, from the least value on."""
     _check(pixels.shape, size)
     values = np.unique(pixels)
     return [coco_rle.encode((pixels == value)[None])[0] for value in values[values != 0]]
 
 
 def _picture(path: str | os.PathLike) -> np.ndarray:
-    """The values of a picture of masks [H, W]; those of a palette are its indices."""
+    """Reads the values of a picture of masks [H, W]; those of a palette are its indices."""
     try:
         with jpeg.strict_pillow(), Image.open(path) as image:
             pixels = np.asarray(image)

@@ -65,11 +65,11 @@ class Record:
         return self.json['annotations']
 
     def label(self, index: int) -> str:
-        """What the mask is called; `'object'` where nobody has given it a label."""
+        """Gives what the mask is called; `'object'` where nobody has given it a label."""
         return (self.labels['label'][index] if 'label' in self.labels else '') or UNNAMED
 
     def only(self, keep: Sequence[bool]) -> Record:
-        """The record with those annotations only for which `keep` [N] is true."""
+        """Gives the record with those annotations only for which `keep` [N] is true."""
         kept = np.flatnonzero(np.asarray(keep, bool))
         columns = {
             name: column[kept] if isinstance(column, np.ndarray) else [column[n] for n in kept]
@@ -84,7 +84,7 @@ class Record:
 
 
 def raise_fault(fault: faults.Fault) -> None:
-    """The `on_fault` that stops at the first fault."""
+    """Raises the first fault; the `on_fault` that stops there."""
     raise faults.DataError([fault])
 
 
@@ -157,7 +157,7 @@ def _builder(folder: str):
 
 
 def _to_example(row: dict[str, Any]) -> annotations.Example:
-    """What TFDS reads, as the columns that `annotations.check` gives."""
+    """Turns what TFDS reads into the columns that `annotations.check` gives."""
     image = {key: int(row['image'][key]) for key in ('height', 'width', 'image_id')}
     image['file_name'] = row['image']['file_name'].decode()
     columns = dict(row['annotations'])
@@ -174,7 +174,7 @@ def _to_example(row: dict[str, Any]) -> annotations.Example:
 def build(
     jpeg: bytes, content: dict[str, Any], labels: Mapping[str, Sequence[Any]] | None = None
 ) -> Record:
-    """A record of an image and annotations that were made here, checked as all records are.
+    """Makes a record of an image and annotations that were made here, checked as all records are.
 
     Args:
       jpeg: the image file.
@@ -198,7 +198,7 @@ def build(
 
 
 def named(record: Record, table: label_table.LabelTable) -> Record:
-    """The record with what a table says of its masks."""
+    """Gives the record with what a table says of its masks."""
     found = table.look_up([row['id'] for row in record.rows])
     del found['has_label']
     columns = {
@@ -209,7 +209,7 @@ def named(record: Record, table: label_table.LabelTable) -> Record:
 
 
 def clean(record: Record, min_region: int) -> Record:
-    """The record with small regions of its masks gone, as SA-1B's were.
+    """Gives the record without small regions of its masks, as SA-1B was cleaned.
 
     Holes of fewer pixels are filled and islands removed; a mask of small islands keeps the
     largest. As in SA-1B, a mask that changes has whole numbers in `bbox`, and keeps its scores.
@@ -236,7 +236,7 @@ def clean(record: Record, min_region: int) -> Record:
 
 
 def from_example(example: annotations.Example) -> Record:
-    """The record of an example; boxes are given back in pixels.
+    """Makes the record of an example; boxes are given back in pixels.
 
     A shard keeps all floats as `float32`, and boxes relative to the image. What came from whole
     pixels comes back as whole pixels, any other box within 2^-23 of the image's side.
@@ -276,7 +276,7 @@ def from_example(example: annotations.Example) -> Record:
 
 
 def _to_xywh(boxes: np.ndarray, size: np.ndarray) -> list[list[float]]:
-    """[ymin, xmin, ymax, xmax] relative to [x, y, width, height] in pixels."""
+    """Turns [ymin, xmin, ymax, xmax], relative, into [x, y, width, height] in pixels."""
     pixels = boxes.astype(np.float64).reshape(-1, 4) * size
     whole = np.round(pixels)
     pixels = np.where(np.abs(pixels - whole) <= size * 2.0**-23, whole, pixels)

@@ -125,7 +125,7 @@ def has_changed(source: pair_stream.Source, prepared: Finished) -> bool:
 
 
 def _damaged(source: pair_stream.Source, prepared: Finished) -> None:
-    """Has an archive read again whose shards in another data set are damaged.
+    """Leaves an archive to be read again whose shards in another data set are damaged.
 
     Raises:
       ValueError: it is nowhere.

@@ -196,7 +196,7 @@ class _Build:
         return failure is None or failure.may_pass
 
     def _check_room(self, sources: Sequence[pair_stream.Source]) -> None:
-        """Has TFDS look whether there is room for the shards of archives that are to be read.
+        """Asks TFDS whether there is room for the shards of archives that are to be read.
 
         Servers are asked for sizes only where archives of SA-1B's size would not fit.
         """

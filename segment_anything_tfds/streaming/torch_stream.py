@@ -60,7 +60,7 @@ class TorchStream(torch_data.IterableDataset):
         self._numbers = list(self._plan().parts)
 
     def set_epoch(self, epoch: int) -> None:
-        """Has the next pass shuffled as pass number `epoch`; call it before each `iter(loader)`."""
+        """Shuffles the next pass as pass number `epoch`; call it before each `iter(loader)`."""
         self._next = int(epoch)
 
     def __iter__(self) -> Iterator[Any]:
@@ -82,7 +82,7 @@ class TorchStream(torch_data.IterableDataset):
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Has the next iteration go on where `state_dict` was taken."""
+        """Makes the next iteration go on where `state_dict` was taken."""
         self._next, self._state = state['epoch'], state['state']
 
     def __getstate__(self) -> dict[str, Any]:

@@ -48,7 +48,7 @@ def draw(image: np.ndarray, masks: np.ndarray) -> tuple[np.ndarray, float, float
 
 
 def _objects(masks: np.ndarray) -> np.ndarray:
-    """Masks of some objects, bool [N, H, W], the largest first, none over another."""
+    """Gives masks of some objects, bool [N, H, W], the largest first, none over another."""
     free = np.ones(masks.shape[1:], bool)
     shares = masks.mean(axis=(1, 2))
     chosen = []
@@ -61,7 +61,7 @@ def _objects(masks: np.ndarray) -> np.ndarray:
 
 
 def _prompts(objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A click in the middle of each object [N, 2], x and y, and its box [N, 4], x0, y0, x1, y1."""
+    """Gives a click in each object, x and y [N, 2], and its box x0, y0, x1, y1 [N, 4]."""
     windows = [fullsize.cut(mask) for mask in objects]
     clicks = [next_click.center(window) for window in windows]
     return (
@@ -71,7 +71,7 @@ def _prompts(objects: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _best(predictor, **prompts) -> np.ndarray:
-    """Of each prompt's masks the one with the highest predicted IoU: bool [N, H, W]."""
+    """Chooses each prompt's mask with the highest predicted IoU: bool [N, H, W]."""
     masks, scores, _ = predictor.predict(**prompts)
     return np.take_along_axis(masks, scores.argmax(1)[:, None, None, None], 1)[:, 0]
 

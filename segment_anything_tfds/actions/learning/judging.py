@@ -106,7 +106,7 @@ def evaluate(
 
 
 def parse_clicks(clicks: str | Iterable[int]) -> tuple[int, ...]:
-    """Numbers of clicks, also of a text such as `'1,3,5'`."""
+    """Reads numbers of clicks, also from a text such as `'1,3,5'`."""
     given = clicks.split(',') if isinstance(clicks, str) else clicks
     try:
         numbers = tuple(int(n) for n in given)
@@ -142,7 +142,7 @@ def _to_masks(record: Record):
 
 
 def _models(given: Any) -> dict[str, Any]:
-    """Models, or what loads them, by name."""
+    """Gives models, or what loads them, by name."""
     given = [given] if isinstance(given, (str, os.PathLike)) or hasattr(given, 'weights') else given
     return {
         os.fspath(one) if isinstance(one, (str, os.PathLike)) else f'{one.name} {number}': one
@@ -177,7 +177,7 @@ def _judge_models(
 
 
 def _examples(shards: Sequence[inputs.Shard], split: str, limit: int | None):
-    """Examples of a prepared dataset, with undecoded images, and how many there are."""
+    """Gives examples of a prepared dataset, with undecoded images, and how many there are."""
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(shards[0].folder)
@@ -200,7 +200,7 @@ def _examples(shards: Sequence[inputs.Shard], split: str, limit: int | None):
 def _sources(
     paths: choosing.Paths, archives: choosing.Archives, split: str, filter: str | None
 ) -> dict[str, list[inputs.Shard]]:
-    """The shards to judge models on, by data set."""
+    """Gives the shards to judge models on, by data set."""
     if filter:
         raise choosing.ArgumentError(
             '--filter: expected --results or --against beside it; got --model. Leave it out.'
@@ -209,7 +209,7 @@ def _sources(
 
 
 def _shards(path: choosing.Path, archives: choosing.Archives, split: str) -> list[inputs.Shard]:
-    """The shards of a prepared dataset that a split has."""
+    """Gives the shards of a prepared dataset that a split has."""
     shards = [unit for unit in choosing.find(path, archives) if isinstance(unit, inputs.Shard)]
     if not shards:
         raise choosing.ArgumentError(
@@ -230,7 +230,7 @@ def _shards(path: choosing.Path, archives: choosing.Archives, split: str) -> lis
 
 
 def _plot(found: Mapping[str, Mapping[str, Summaries]], path: choosing.Path) -> None:
-    """A line a model and data set: chosen output over clicks, its interval, and the oracle."""
+    """Draws a line a model and data set: chosen output over clicks, interval, and the oracle."""
     from segment_anything_tfds.report import curves
 
     lines = []

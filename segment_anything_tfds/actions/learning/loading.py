@@ -141,7 +141,7 @@ def _streamed(archives, split, hold_out, decoders, on_error, seed, **places) -> 
 
 
 def _builder(archives, manual_dir, data_dir, on_error: str):
-    """The builder of a selection, prepared."""
+    """Gives the builder of a selection, prepared."""
     name = 'segment_anything'
     if archives is not None:
         numbers = archive_splits.parse('`sa1b.load`', archives, 'archives')
@@ -157,7 +157,7 @@ def _expanded(path: choosing.Path | None) -> str | None:
 
 
 def _examples(builder, split: str, hold_out, decoders, seed: int | None) -> tf.data.Dataset:
-    """Examples of a prepared dataset; in another order of archives in each pass with a seed."""
+    """Gives examples of a prepared dataset; with a seed, archives in another order in each pass."""
     return builder.as_dataset(
         split=archive_splits.shards('`sa1b.load`', builder.data_dir, split, hold_out=hold_out),
         decoders=decoders,
@@ -167,7 +167,7 @@ def _examples(builder, split: str, hold_out, decoders, seed: int | None) -> tf.d
 
 
 def _shuffled(examples: tf.data.Dataset, seed: int, skipped: int) -> tf.data.Dataset:
-    """The examples in another order in each pass, as after some passes that were made before."""
+    """Shuffles the examples anew in each pass, as after some passes that were made before."""
     shuffled = examples.shuffle(SHUFFLE_BUFFER, seed=seed, reshuffle_each_iteration=True)
     for _ in range(skipped):
         next(iter(examples), None)  # the order of archives is drawn with the first example

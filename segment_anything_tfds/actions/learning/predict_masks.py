@@ -96,7 +96,7 @@ def predict(
 
 
 def _prompts(points: Points, background: Points, boxes) -> dict[str, np.ndarray]:
-    """What `Predictor.predict` takes."""
+    """Gives what `Predictor.predict` takes."""
     for name, given, form in (
         ('points', points, 'x,y'),
         ('background', background, 'x,y'),
@@ -141,7 +141,7 @@ def _check_inside(pixels: np.ndarray, points: Points, background: Points, boxes)
 
 
 def _read(path: choosing.Path) -> np.ndarray:
-    """RGB, uint8 [H, W, 3]; upright, as a camera's note says."""
+    """Reads RGB, uint8 [H, W, 3]; upright, as a camera's note says."""
     from PIL import Image
 
     from segment_anything_tfds.source.record import jpeg, rgb

@@ -76,7 +76,7 @@ class Report:
 
     @contextlib.contextmanager
     def element(self, where: str) -> Iterator[None]:
-        """A context that ends early, and reports, where its element is refused."""
+        """Ends the block early, with a report, where its element is refused."""
         try:
             yield
         except Refused as error:
@@ -91,5 +91,5 @@ class Report:
         self._on_fault(faults.Fault(self.file_name, reason, detail, where))
 
     def broken(self, detail: str, where: str | None = None) -> faults.DataError:
-        """The error for a file that cannot be read on."""
+        """Makes the error for a file that cannot be read on."""
         return faults.DataError([faults.Fault(self.file_name, 'import_invalid', detail, where)])

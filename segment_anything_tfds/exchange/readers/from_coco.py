@@ -24,7 +24,7 @@ _LISTS = ('images', 'annotations', 'categories', 'licenses')
 
 
 def find(path: pathlib.Path) -> list[pathlib.Path]:
-    """The JSON file: `path` itself, or the one in this folder."""
+    """Gives the JSON file: `path` itself, or the one in this folder."""
     if not path.is_dir():
         return [path]
     found = [path / name for name in _NAMES if (path / name).exists()][:1]
@@ -129,12 +129,12 @@ class _Places:
             self._report.refuse('import_invalid', detail, f'annotation {number}')
 
     def images(self) -> Iterator[tuple[int, int]]:
-        """Place of each image, of those with the same id the first."""
+        """Gives the place of each image, of those with the same id the first."""
         _, first = np.unique(self._images[:, 0], return_index=True)
         yield from self._images[np.sort(first), 2:].tolist()
 
     def annotations(self, image: int) -> list[tuple[int, int]]:
-        """Places of an image's annotations, in the order of the file."""
+        """Gives the places of an image's annotations, in the order of the file."""
         low, high = np.searchsorted(self._annotations[:, 0], [image, image + 1])
         return self._annotations[low:high, 2:].tolist()
 
@@ -169,12 +169,12 @@ def _picture(
 
 
 def _name(url: str) -> str:
-    """File and folder at the end of a URL, as LVIS names images."""
+    """Gives file and folder at the end of a URL, as LVIS names images."""
     return '/'.join(parse.unquote(parse.urlsplit(url).path).split('/')[-2:])
 
 
 def _carried(row: dict[str, Any]) -> dict[str, Any]:
-    """The fields that a tool has kept: beside the others, or in `attributes`, there as text."""
+    """Gives the fields that a tool has kept: beside the others, or as text in `attributes`."""
     inner = row.get('attributes')
     fields = {}
     for name, value in (inner if type(inner) is dict else {}).items():

@@ -21,7 +21,7 @@ _TEXTS = ('sa_mask',)
 
 
 def find(path: pathlib.Path) -> list[pathlib.Path]:
-    """The XML files of an export: `path` itself, or those in this folder."""
+    """Gives the XML files of an export: `path` itself, or those in this folder."""
     return sorted(path.glob('*.xml')) if path.is_dir() else [path]
 
 
@@ -107,7 +107,7 @@ def _from_points(element, size: tuple[int, int]) -> bytes:
 
 
 def _value(child):
-    """An attribute as JSON; attributes of text have no quotes."""
+    """Gives an attribute as JSON; attributes of text have no quotes."""
     text = child.text or ''
     return text if child.get('name') in _TEXTS or not text else json_values.parse(text)
 

@@ -15,7 +15,7 @@ _SUFFIX = '.json'
 
 
 def find(path: pathlib.Path) -> list[pathlib.Path]:
-    """The JSON files: `path` itself, or those in this folder."""
+    """Gives the JSON files: `path` itself, or those in this folder."""
     return sorted(path.glob(f'*{_SUFFIX}')) if path.is_dir() else [path]
 
 
@@ -83,7 +83,7 @@ def _from_png(shape: dict, points: list, size: tuple[int, int]) -> bytes:
 
 
 def _carried(description: str) -> dict:
-    """The fields in a description; a description of a person's own has none."""
+    """Gives the fields in a description; a description of a person's own has none."""
     if not description.startswith('{'):
         return {}
     try:

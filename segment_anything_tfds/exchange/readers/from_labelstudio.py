@@ -20,7 +20,7 @@ _NO_SHAPES = frozenset(
 
 
 def find(path: pathlib.Path) -> list[pathlib.Path]:
-    """The JSON files of exports: `path` itself, or those in this folder."""
+    """Gives the JSON files of exports: `path` itself, or those in this folder."""
     return sorted(path.glob('*.json')) if path.is_dir() else [path]
 
 
@@ -78,7 +78,7 @@ def _picture(task: dict[str, Any], where: str, report: drawn.Report) -> drawn.Pi
 
 
 def _judgement(task: dict[str, Any]) -> dict[str, Any]:
-    """The annotation, or else the prediction, that counts."""
+    """Gives the annotation, or else the prediction, that counts."""
     done = [
         row for row in json_values.rows(task, 'annotations') if row.get('was_cancelled') is not True
     ]
@@ -89,7 +89,7 @@ def _judgement(task: dict[str, Any]) -> dict[str, Any]:
 
 
 def _file_name(url: str) -> str:
-    """The name in a URL, or in Label Studio's `?d=` of a local file."""
+    """Gives the name in a URL, or in Label Studio's `?d=` of a local file."""
     split = parse.urlsplit(url)
     path = parse.parse_qs(split.query).get('d', [split.path])[0]
     return parse.unquote(path).replace('\\', '/').rpartition('/')[2]
@@ -139,7 +139,7 @@ def _from_brush(rle: Any, size: tuple[int, int]) -> coco_rle.RowRuns:
 
 
 def _from_points(points: list, size: tuple[int, int]) -> bytes:
-    """A polygon; Label Studio gives points in percent of the image."""
+    """Draws a polygon; Label Studio gives points in percent of the image."""
     for point in points:
         if len(json_values.numbers(point, 'points')) != 2:
             raise drawn.Refused('import_invalid', f'expected points [x, y]; got {point}')

@@ -31,7 +31,7 @@ class ImageFiles:
         self._by_name_alone = by_name_alone
 
     def read(self, name: str) -> bytes:
-        """The file of this name.
+        """Gives the file of this name.
 
         Raises:
           Refused: there is none, or the name leads out of the folders.
@@ -72,7 +72,7 @@ def _read(path: pathlib.Path) -> bytes:
 def to_jpeg(
     data: bytes, size: tuple[int, int] | None, *, turned: bool
 ) -> tuple[bytes, tuple[int, int]]:
-    """A JPEG as SA-1B's, without a rotation in its EXIF data.
+    """Makes a JPEG as SA-1B's, without a rotation in its EXIF data.
 
     Args:
       data: an image file of a common kind.

@@ -108,7 +108,7 @@ class _Scanner:
             self._kept = None
 
     def _in_list(self) -> bool:
-        """Whether the scan is right inside a list that is wanted."""
+        """Tells whether the scan is right inside a list that is wanted."""
         return self._open == b'[' or (self._open == b'{[' and self._name in self._keys)
 
     def _enter(self, token: int) -> None:
@@ -137,7 +137,7 @@ class _Scanner:
         return found
 
     def _check_between(self, stop: int) -> None:
-        """Nothing but commas and white space stands between the objects of a list."""
+        """Checks that nothing but commas and white space stands between the objects of a list."""
         if _BETWEEN.fullmatch(self._data, self._after, stop) is None:
             raise self._broken(f'{json_values.shorten(self._data[self._after : stop])} in the list')
 

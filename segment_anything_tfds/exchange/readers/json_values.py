@@ -20,7 +20,7 @@ _KINDS = {dict: 'an object', list: 'a list', str: 'a string', int: 'an integer'}
 
 
 def parse(data: bytes | str) -> Any:
-    """What JSON holds; NaN and the like are read too, and refused where a value is used.
+    """Reads JSON; NaN and the like are read too, and refused where a value is used.
 
     Raises:
       Refused: it is no JSON, or nested too deep.
@@ -37,17 +37,17 @@ def parse(data: bytes | str) -> Any:
 
 
 def shorten(value: Any) -> str:
-    """A value for an error message."""
+    """Shortens a value for an error message."""
     return _REPR.repr(value)
 
 
 def explain(error: Exception) -> str:
-    """What an error of Pillow or base64 says, without the address of an object."""
+    """Gives what an error of Pillow or base64 says, without the address of an object."""
     return f'{type(error).__name__}: {error}'.partition(' <')[0][:120]
 
 
 def get(row: Mapping[str, Any], key: str, kind: type, default: Any = ...) -> Any:
-    """A value of one type out of an object; `default` where it is absent or null.
+    """Takes a value of one type out of an object; `default` where it is absent or null.
 
     Raises:
       Refused: it is absent without a default, or of another type.
@@ -63,7 +63,7 @@ def get(row: Mapping[str, Any], key: str, kind: type, default: Any = ...) -> Any
 
 
 def rows(row: Mapping[str, Any], key: str) -> list[dict]:
-    """A list of objects out of an object; empty where it is absent."""
+    """Takes a list of objects out of an object; empty where it is absent."""
     found = get(row, key, list, [])
     for value in found:
         if type(value) is not dict:
@@ -74,7 +74,7 @@ def rows(row: Mapping[str, Any], key: str) -> list[dict]:
 
 
 def size(row: Mapping[str, Any], height: str, width: str) -> tuple[int, int]:
-    """(height, width), each at least 1, of keys that are named so."""
+    """Reads (height, width), each at least 1, from keys that are named so."""
     found = get(row, height, int), get(row, width, int)
     if min(found) < 1 or found[0] * found[1] >= 2**31:
         raise drawn.Refused(
@@ -85,7 +85,7 @@ def size(row: Mapping[str, Any], height: str, width: str) -> tuple[int, int]:
 
 
 def numbers(value: Any, name: str) -> list[float]:
-    """A list of finite numbers."""
+    """Reads a list of finite numbers."""
     fine = type(value) is list and all(is_number(number) for number in value)
     if not fine:
         raise drawn.Refused(
@@ -95,14 +95,14 @@ def numbers(value: Any, name: str) -> list[float]:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number, and no bool."""
+    """Tells whether a value is a finite number, and no bool."""
     if type(value) is int:
         return abs(value) <= 2**53
     return type(value) is float and math.isfinite(value)
 
 
 def label(value: Any) -> str:
-    """A label; `''` for what stands for no label."""
+    """Reads a label; `''` for what stands for no label."""
     if value is None or value == 'object':
         return ''
     if type(value) is not str:
@@ -111,7 +111,7 @@ def label(value: Any) -> str:
 
 
 def fields(row: Mapping[str, Any]) -> dict[str, Any]:
-    """What a mask has carried through a tool, checked; keys that are absent or empty are left out.
+    """Gives what a mask has carried through a tool, checked; absent and empty keys are left out.
 
     Raises:
       Refused: a value is not what `carried.pack` writes.

@@ -17,7 +17,7 @@ from segment_anything_tfds.source.record import coco_rle, jpeg
 
 
 def from_polygons(polygons: Sequence[Sequence[float]], size: tuple[int, int]) -> bytes:
-    """The union of polygons, as pycocotools draws them: compressed RLE.
+    """Draws the union of polygons as pycocotools does: compressed RLE.
 
     Args:
       polygons: each [x, y, x, y, ...] in pixels, of at least three points; none at all give an
@@ -50,7 +50,7 @@ def from_polygons(polygons: Sequence[Sequence[float]], size: tuple[int, int]) ->
 
 
 def from_rle(segmentation: dict[str, Any], size: tuple[int, int]) -> bytes:
-    """The mask of COCO RLE, compressed or not, as pycocotools would write it.
+    """Gives the mask of COCO RLE, compressed or not, as pycocotools would write it.
 
     Raises:
       Refused: it is malformed, or of another size than the image.
@@ -84,7 +84,7 @@ def _runs(values: list) -> np.ndarray:
 
 
 def from_crop(pixels: np.ndarray, left: int, top: int, size: tuple[int, int]) -> coco_rle.RowRuns:
-    """The runs of a picture bool [h, w] that lies at `left` and `top` of the image.
+    """Gives the runs of a picture bool [h, w] that lies at `left` and `top` of the image.
 
     Raises:
       Refused: it leaves the image.
@@ -104,7 +104,7 @@ def from_crop(pixels: np.ndarray, left: int, top: int, size: tuple[int, int]) ->
 
 
 def read_png(text: str, shape: tuple[int, int] | None = None) -> np.ndarray:
-    """A picture of a mask, PNG in base64: bool [h, w].
+    """Reads a picture of a mask, PNG in base64: bool [h, w].
 
     A picture with transparency shows the mask where it is opaque, any other where it is not black.
 

@@ -50,7 +50,7 @@ class Writer:
             _append(self._annotations, self.to_coco(annotation, **fields))
 
     def to_coco(self, annotation: dict, **fields) -> dict:
-        """An annotation in COCO's terms; `fields` are those that the file decides."""
+        """Gives an annotation in COCO's terms; `fields` are those that the file decides."""
         x, y, width, height = annotation['bbox']
         more = 1 if annotation['area'] else 0
         return {

@@ -117,7 +117,7 @@ def _meta(labels: list[str], count: int) -> str:
 
 
 def _label(name: str) -> dict:
-    """A label as CVAT's raw label editor takes it."""
+    """Gives a label as CVAT's raw label editor takes it."""
     attributes = [
         {
             'name': field,

@@ -23,4 +23,4 @@ class Writer:
         path.write_text(json.dumps(record.json), encoding='utf-8')
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Does nothing: there is nothing left to do."""

@@ -48,7 +48,7 @@ class Writer:
         path.write_text(json.dumps(content), encoding='utf-8')
 
     def close(self) -> None:
-        """Nothing is left to do."""
+        """Does nothing: there is nothing left to do."""
 
 
 def _shape(label: str, row: dict, crop: coco_rle.RowRuns) -> dict:

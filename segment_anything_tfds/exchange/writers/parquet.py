@@ -73,7 +73,7 @@ class Writer(formats.Numbered):
 
 
 def _describe() -> dict:
-    """What tells `datasets` that `image` holds pictures; the rest says what the schema says."""
+    """Tells `datasets` that `image` holds pictures; the rest says what the schema says."""
     columns = {name: _feature(kind) for name, kind in _COLUMNS.items()}
     return {'info': {'features': {**columns, 'image': {'_type': 'Image'}}}}
 

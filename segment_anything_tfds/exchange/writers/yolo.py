@@ -59,7 +59,7 @@ class Writer:
 
 
 def outline(crop: coco_rle.RowRuns) -> np.ndarray:
-    """The outline of a mask as one polygon.
+    """Gives the outline of a mask as one polygon.
 
     Args:
       crop: a mask that is not empty.

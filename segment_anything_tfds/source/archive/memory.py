@@ -9,7 +9,7 @@ _LARGE_BLOCK = 31 << 20  # just below the largest that malloc learns from
 
 @functools.cache  # once in a process
 def keep() -> None:
-    """Has glibc's malloc use memory of the size of images again, instead of asking for it anew.
+    """Makes glibc's malloc use memory of the size of images again, instead of asking for it anew.
 
     From the first block that is freed malloc learns which sizes come and go, and keeps blocks up to
     that size (mallopt(3), M_MMAP_THRESHOLD). Until then each image, at each of the steps from the

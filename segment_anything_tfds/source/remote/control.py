@@ -33,7 +33,7 @@ class Stop:
 
     @contextlib.contextmanager
     def watch(self, transfer: fetch.Transfer):
-        """Has `set` stop a transfer too, even while it waits to try again."""
+        """Makes `set` stop a transfer too, even while it waits to try again."""
         with self._lock:
             self._transfers.add(transfer)
             if self._event.is_set():

@@ -76,7 +76,7 @@ def opened(folder: str | os.PathLike, name: str) -> Iterator[BinaryIO]:
 
 
 def sync(folder: str | os.PathLike) -> None:
-    """Has the disk keep the names of a folder's files."""
+    """Makes the disk keep the names of a folder's files."""
     with contextlib.suppress(OSError):  # some file systems cannot
         descriptor = os.open(folder, os.O_RDONLY)
         try:

@@ -37,7 +37,7 @@ _words: set[str] = set()  # shorter values
 
 
 def remember(url: str) -> None:
-    """Has `redact` know the parts of a signed URL, in this process.
+    """Makes the parts of a signed URL known to `redact`, in this process.
 
     What its host and path hold too, such as the archive's name, is no secret.
     """
@@ -87,7 +87,7 @@ def redact(text: str) -> str:
 
 
 def guard_loggers() -> None:
-    """Has the loggers of `requests` and `urllib3`, which know URLs, redact what they log."""
+    """Makes the loggers of `requests` and `urllib3`, which know URLs, redact what they log."""
     for name in list(logging.root.manager.loggerDict):
         if name.partition('.')[0] in _LIBRARIES:
             logger = logging.getLogger(name)

@@ -29,7 +29,7 @@ def run(name: str, function: Callable[[ModuleType], None]) -> None:
 
 
 class _Watcher(importlib.abc.MetaPathFinder):
-    """Has a module loaded as without it, and calls a function after that."""
+    """Lets the finders after it find a module, and calls a function once that is loaded."""
 
     def __init__(self, name: str, function: Callable[[ModuleType], None]):
         self.key = (name, function.__module__, function.__qualname__)

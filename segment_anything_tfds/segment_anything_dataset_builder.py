@@ -16,7 +16,7 @@ _HOMEPAGE = 'https://ai.facebook.com/datasets/segment-anything-downloads'
 
 
 class _Selections(dict):
-    """Has every selection of archives; without it TFDS takes none of them for the builder's."""
+    """Says that it holds every selection: TFDS refuses a config that a class does not list."""
 
     def __contains__(self, name) -> bool:
         try:

@@ -114,5 +114,5 @@ def _epoch_seed() -> int:
     """Gives the loader's seed of this epoch, the same in all workers; without one, the next."""
     info = torch.utils.data.get_worker_info()
     if info is not None:
-        return (info.seed - info.id) % 2**63
+        return (info.seed - info.id) % 2**63  # a worker's seed is the loader's plus its number
     return int(torch.randint(2**62, ()))

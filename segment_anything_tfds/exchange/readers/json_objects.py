@@ -48,7 +48,7 @@ class _Scanner:
         self._file, self._keys = file, keys
         self._data, self._base, self._at = b'', 0, 0
         self._kept = None  # where in `_data` the object begins that is being read
-        self._open = bytearray()
+        self._open = bytearray()  # b'{[' right inside a list of the outer object
         self._name: str | None = None  # the last string right inside the outer object
         self._after = 0  # end of the last thing in the list, for what stands between objects
 
@@ -76,6 +76,7 @@ class _Scanner:
         return self._data[match.start()]
 
     def _read(self) -> bool:
+        # Kept is the object that is being read; in a list, what stands since the last object.
         keep = self._after if self._in_list() else self._at
         keep = keep if self._kept is None else self._kept
         if len(self._data) - keep > _LARGEST:
@@ -100,6 +101,7 @@ class _Scanner:
                 raise self._broken('a string without an end')
             if token == ord('"'):
                 break
+            # a backslash: the character after it, perhaps in the next chunk, ends nothing
             if self._at == len(self._data) and not self._read():
                 raise self._broken('a string without an end')
             self._at += 1

@@ -98,7 +98,7 @@ def from_crop(pixels: np.ndarray, left: int, top: int, size: tuple[int, int]) ->
         )
     flat = pixels.ravel()
     bounds = np.flatnonzero(flat[1:] != flat[:-1]) + 1
-    first = [0, 0] if flat[:1].any() else [0]
+    first = [0, 0] if flat[:1].any() else [0]  # zeros come first, if only a run of none
     runs = np.diff(np.concatenate([first, bounds, [flat.size]]))
     return coco_rle.RowRuns(left, top, width, height, runs)
 

@@ -62,6 +62,7 @@ def _traced(function: Callable) -> Callable:
     def call(*args):
         args = tf.nest.map_structure(tf.convert_to_tensor, args)
         leaves = tf.nest.flatten(args, expand_composites=True)
+        # Leaves come in the order of their names: prompts of other names may have equal shapes.
         names = tuple(sorted(args[-1])) if isinstance(args[-1], dict) else ()
         key = names, *((tuple(leaf.shape), leaf.dtype) for leaf in leaves)
         if key not in graphs:

@@ -129,10 +129,11 @@ def _fitting_crops(model: Any) -> int:
 
 
 def _fitting_points(model: Any) -> int:
-    """How many points to decode at once, at most."""
+    """Tells how many points to decode at once, at most."""
     if precision.has_accelerator():
         return sys.maxsize
     _, height, width, channels = model.backbone.image_encoder.output_shape
+    # a point's features: float32 [4 h, 4 w, C / 8]
     enlarged = 4 * (4 * height) * (4 * width) * (channels // 8)
     return max(1, _FEATURE_BYTES // enlarged)
 

@@ -20,7 +20,7 @@ from segment_anything_tfds.training.sam import kerashub
 
 
 def encode(encoder: Any, images: Any) -> Any:
-    """What an image encoder gives, up to rounding, in less memory.
+    """Embeds images as an image encoder does, up to rounding, in less memory.
 
     Args:
       encoder: a `keras_hub.models.ViTDetBackbone`; another model is called as it is.
@@ -42,14 +42,14 @@ def _is_global(layer: Any) -> bool:
 
 
 def _block(block: Any, x: Any) -> Any:
-    """`WindowedTransformerEncoder` without windows."""
+    """Computes a `WindowedTransformerEncoder` without windows."""
     x = ops.cast(x, block.compute_dtype)
     x = x + _attend(block.attention, block.layer_norm1(x))
     return x + block.mlp_block(block.layer_norm2(x))
 
 
 def _attend(attention: Any, x: Any) -> Any:
-    """`MultiHeadAttentionWithRelativePE`, whose heads take turns."""
+    """Computes a `MultiHeadAttentionWithRelativePE`, whose heads take turns."""
     batch, size = ops.shape(x)[0], tuple(x.shape[1:3])
     cells, heads, dim = size[0] * size[1], attention.num_heads, attention.key_dim
 
@@ -62,6 +62,7 @@ def _attend(attention: Any, x: Any) -> Any:
             )
         return ops.matmul(ops.softmax(weights, axis=-1), values)
 
+    # one projection makes all: queries of every head, then keys, then values
     qkv = ops.reshape(attention.qkv(x), (batch, cells, 3, heads, dim))
     found = _in_turns(one, ops.transpose(qkv, (3, 2, 0, 1, 4)))  # [heads, B, cells, dim]
     found = ops.reshape(ops.transpose(found, (1, 2, 0, 3)), (batch, *size, heads * dim))

@@ -50,11 +50,8 @@ SETTINGS: dict[str, dict] = {
         'crop_nms_thresh': 0.5,
     },
 }
-# Cheap ones, for every run of the tests.
-FEW = {
-    'few': {'points_per_side': 8},
-    'few clean crops': {**SETTINGS['clean crops'], 'points_per_side': 8},
-}
+# A cheap one, for every run of the tests.
+FEW = {'few clean crops': {**SETTINGS['clean crops'], 'points_per_side': 8}}
 
 
 def scene(number: int) -> np.ndarray:

@@ -20,7 +20,7 @@ pytest.importorskip('keras_hub')
 
 # The shipped model is small: its predicted IoU and its edges are those of a small model.
 THRESHOLDS = {'pred_iou_thresh': 0.05, 'stability_score_thresh': 0.3}
-FEW = [(2, 'few'), (2, 'few clean crops')]
+FEW = [(2, 'few clean crops')]
 SOME = [(0, 'default'), (1, 'layers 1 and 2'), (2, 'clean crops'), (3, 'strict NMS')]
 ALL = [(number, name) for name in cases.SETTINGS for number in range(len(cases.SIZES))]
 LEAST = 20  # masks an image, on average, or a comparison says nothing

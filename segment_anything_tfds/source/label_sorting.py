@@ -136,7 +136,8 @@ def _batches(path: pathlib.Path) -> Iterator[Any]:
 
     try:
         if path.suffix == _PARQUET:
-            yield from parquet.ParquetFile(path).iter_batches(_ROWS)
+            # Buffered ahead, the whole file would be in memory.
+            yield from parquet.ParquetFile(path, pre_buffer=False).iter_batches(_ROWS)
         else:
             yield from csv.open_csv(path, csv.ReadOptions(block_size=_BLOCK))
     except pa.ArrowInvalid as error:
@@ -185,13 +186,14 @@ def sort(paths: list[pathlib.Path], folder: pathlib.Path) -> None:
 
 def _edges(reader: Reader) -> np.ndarray:
     """Gives ids that part the table into buckets of some `_BUCKET` rows each."""
-    sample, rows = [], 0
+    # Not a list of views, each of which would keep all ids of its piece.
+    sample, rows = bytearray(), 0
     for piece in reader:
-        sample.append(piece['id'][::64])
+        sample += piece['id'][::64].tobytes()
         rows += len(piece['id'])
     # Every 64th id stands for all of them. For three buckets, two edges: the ids at a third and at
     # two thirds of the sorted sample.
-    values = np.sort(np.concatenate(sample))
+    values = np.sort(np.frombuffer(sample, np.int64))
     number = rows // _BUCKET
     return np.unique(values[np.arange(1, number + 1) * len(values) // (number + 1)])
 

@@ -209,8 +209,8 @@ def _let_masks_pass(model) -> None:
         elif 'output_hypernetworks_mlps' in tensor.name and 'layers.2.weight' in tensor.name:
             tensor.write(100 * tensor.read())
         elif tensor.name in _ENLARGING:  # without it each cell of the grid shows a pattern of noise
-            weights = tensor.read()
-            tensor.write(0 * weights + 2 * weights.mean((2, 3), keepdims=True))
+            means = 2 * tensor.read().mean((2, 3), keepdims=True)
+            tensor.write(np.broadcast_to(means, tensor.shape))
 
 
 def _add(report: _report.Report, title: str, found: dict) -> None:

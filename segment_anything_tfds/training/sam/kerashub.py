@@ -1,4 +1,7 @@
-"""What the model uses of KerasHub's SAM that is not its public interface: all of it is here.
+"""What the model uses of KerasHub's SAM that is not its public interface.
+
+All of it is here, but for the names of weights (`meta_names`) and the blocks of the image encoder
+(`global_attention`).
 
 KerasHub's `SAMPromptEncoder` and `SAMMaskDecoder` take prompts of one kind and number for a whole
 batch. SAM's tokens differ from mask to mask: a click is [point, padding], a box [top left, bottom

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 import samples
 from PIL import Image
 
+import segment_anything_tfds as sa1b
 from segment_anything_tfds import annotate, training
 from segment_anything_tfds.annotate.archives import (
     annotation_run,
@@ -353,6 +355,48 @@ def test_archives_do_not_lie_among_the_pictures(photographs, model):
         with pytest.raises(ValueError, match='`out` to be another folder than those of `paths`'):
             _write(photographs, model, out)
     assert not [*photographs.glob('sa_*'), *photographs.glob('.sa1b*')]
+
+
+def test_archives_may_lie_in_a_folder_below_the_pictures(model, tmp_path):
+    """What an earlier run has written there are no pictures, and make no archive of the folder."""
+    for name in ('a.jpg', 'b.jpg'):
+        (tmp_path / name).write_bytes(samples.jpeg(len(name)))
+    (tmp_path / 'visa_2023.json').write_text('{}')
+    (tmp_path / 'out').mkdir()
+    (tmp_path / 'out' / 'page.jpg').write_bytes(samples.jpeg(1))
+    for reused in (0, 2):
+        found = _write(tmp_path, model, tmp_path / 'out', archive_size=1)
+        assert (found.images, found.reused, len(found.archives)) == (2, reused, 2)
+        assert found.passed_over == {'.json': 1}
+    (tmp_path / 'out' / 'page.jpg').unlink()
+    assert _write(tmp_path, model, tmp_path / 'elsewhere').images == 2
+
+
+def test_archives_hold_compressed_rle_whatever_the_settings_say(model, tmp_path):
+    """And numbers of NumPy's are as good as others."""
+    (tmp_path / 'a.jpg').write_bytes(samples.jpeg(1))
+    numbers = {**SETTINGS, 'points_per_side': np.int64(2), 'pred_iou_thresh': np.float32(0)}
+    summaries = []
+    for name, given in (('plain', SETTINGS), ('numpy', {**numbers, 'output_mode': 'binary_mask'})):
+        settings = annotate.settings.get('default', **given)
+        options = {'archive_size': np.int64(7), 'first_id': np.int64(1), 'max_side': np.int64(50)}
+        _write(tmp_path / 'a.jpg', model, tmp_path / name, settings=settings, **options)
+        summaries.append(_digests(tmp_path / name))
+    assert summaries[0] == summaries[1]
+
+
+def test_verify_knows_how_many_pictures_were_annotated(whole, tmp_path):
+    """An archive of SA-1B holds 11,186."""
+    reports = sa1b.verify(whole[0], progress=False)
+    assert [report.state for report in reports] == ['good', 'good']
+    shutil.copytree(whole[0], tmp_path / 'some')
+    note = tmp_path / 'some' / annotation_run.STAGING / 'sa_000001.json'
+    note.write_text(json.dumps({'counts': {'images': 3}}))
+    (report,) = sa1b.verify(tmp_path / 'some', archives='1', progress=False)
+    assert report.warnings == ['sa_000001: expected 3 pairs, as `sa1b annotate` wrote; got 2.']
+    note.write_text('{')
+    (report,) = sa1b.verify(tmp_path / 'some', archives='1', progress=False)
+    assert 'expected 11,186 pairs' in report.warnings[0]
 
 
 def test_wrong_paths(photographs, model, whole, tmp_path):

@@ -88,6 +88,9 @@ class Settings:
                 raise ValueError(
                     f'`settings.Settings`: expected `{name}` {rule}; got {value!r}. Change it.'
                 )
+            if isinstance(value, numbers.Real) and not isinstance(value, bool):
+                plain = float(value) if name in _FRACTIONS else int(value)
+                object.__setattr__(self, name, plain)  # NumPy's are no numbers to JSON
         _check_grid(self)
 
     def __eq__(self, other: object) -> bool:
@@ -151,6 +154,8 @@ _RULES = {
     'drop_small_masks': _FLAG,
     'crops_per_batch': _COUNT_OR_NONE,
 }
+
+_FRACTIONS = {field.name for field in dataclasses.fields(Settings) if 'float' in field.type}
 
 
 def _check_grid(settings: Settings) -> None:

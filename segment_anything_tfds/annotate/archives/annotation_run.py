@@ -27,8 +27,9 @@ from segment_anything_tfds.prepare.shards import fault_log
 from segment_anything_tfds.prepare.staging import driver, place
 from segment_anything_tfds.source import faults, meter
 from segment_anything_tfds.source.archive import paths as paths_lib
+from segment_anything_tfds.source.archive import wholeness
 
-STAGING = '.sa1b_annotate'
+STAGING = wholeness.ANNOTATED
 TABLE = 'sources.csv'
 _ATTEMPTS = 2
 _FAULTS_SHOWN = 20
@@ -123,7 +124,11 @@ def write_archives(
         )
     _check_apart(given, plan.out)
     found = picture_lists.find(
-        given, archive_size=archive_size, first_id=first_id, first_number=first_number
+        given,
+        archive_size=archive_size,
+        first_id=first_id,
+        first_number=first_number,
+        without=plan.out,
     )
     with driver.hold(plan.staging.folder) as runs:
         run = _Run(plan, found, runs, masks, (beam_runner, beam_options) if on_beam else None)
@@ -149,6 +154,7 @@ def _plan(model, out, settings, limits, on_error, precision) -> tuple[archive_ta
     """Gives the plan, and the generator where the model is one in memory."""
     if isinstance(settings, str):
         settings = settings_lib.get(settings)
+    settings = dataclasses.replace(settings, output_mode='coco_rle')  # the only one of SA-1B
     if on_error not in ('fail', 'skip'):
         raise ValueError(
             "`annotate.write_archives`: expected `on_error` to be 'fail' or 'skip'; got "

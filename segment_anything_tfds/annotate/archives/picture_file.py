@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import numbers
 import warnings
 
 import numpy as np
@@ -40,11 +41,14 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ('short_side', 'max_side'):
             value = getattr(self, name)
-            if value is not None and (type(value) is not int or value < 1):
+            if value is None:
+                continue
+            if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
                 raise ValueError(
                     f'`annotate.write_archives`: expected `{name}` to be a whole number, 1 or '
                     f'more, or None; got {value!r}.'
                 )
+            object.__setattr__(self, name, int(value))  # NumPy's are no numbers to JSON
 
     def fit(self, size: tuple[int, int]) -> tuple[int, int]:
         """Gives the [width, height] that a picture of this [width, height] gets."""

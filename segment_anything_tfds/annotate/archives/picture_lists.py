@@ -7,6 +7,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import numbers
 import os
 import pathlib
 from collections import Counter
@@ -80,6 +81,7 @@ def find(
     archive_size: int = ARCHIVE_SIZE,
     first_id: int | None = None,
     first_number: int = 0,
+    without: str = '',
 ) -> Found:
     """Finds the pictures of paths and deals them out to archives.
 
@@ -92,6 +94,7 @@ def find(
         their masks can be compared with those that they had.
       first_number: number of the first archive that is made of picture files, or of shards that do
         not know theirs.
+      without: a folder whose files are left out, such as the one that archives are written to.
 
     Returns:
       The units of work.
@@ -107,7 +110,7 @@ def find(
     passed_over: Counter = Counter()
     for path in map(os.fspath, given):
         path = path if '://' in path else os.path.abspath(path)
-        found = _find_files(path, passed_over)
+        found = _find_files(path, without, passed_over)
         if found is None:
             origins += inputs.find([path])
         else:
@@ -132,15 +135,15 @@ def find(
         return Found(_units_of_origins(origins, first_number), {}, passed_over)
     portions = _portions(list(files), archive_size)
     units, lists = [], {}
-    for number, portion in enumerate(portions, first_number):
-        start = (1 if first_id is None else first_id) + (number - first_number) * archive_size
+    for number, portion in enumerate(portions, int(first_number)):
+        start = int((1 if first_id is None else first_id) + (number - first_number) * archive_size)
         units.append(Unit(number, start, len(portion), None, _identity(portion, start)))
         lists[number] = portion
     _check_last(units)
     return Found(units, lists, passed_over)
 
 
-def _find_files(text: str, passed_over: Counter) -> list[str] | None:
+def _find_files(text: str, without: str, passed_over: Counter) -> list[str] | None:
     """Gives the picture files that a path names; `None` where it is or holds archives or shards."""
     path = paths.open_path(text)
     if not path.exists():
@@ -159,13 +162,18 @@ def _find_files(text: str, passed_over: Counter) -> list[str] | None:
     found = []
     for name, kind, _, _, child in paths.walk(text, stat=False):
         suffix = pathlib.PurePath(name).suffix.lower()
-        if any(part.startswith('.') for part in name.split('/')):
+        if any(part.startswith('.') for part in name.split('/')) or _is_within(child, without):
             continue
         if kind in ('file', 'link') and _is_picture(suffix):
             found.append((name, os.fspath(child)))
         else:
             passed_over[suffix or 'no suffix'] += 1
     return [child for _, child in sorted(found)]
+
+
+def _is_within(path, folder: str) -> bool:
+    """Tells whether a path lies in a folder; no path lies in `''`."""
+    return bool(folder) and os.fspath(path).startswith(folder.rstrip('/') + '/')
 
 
 def _is_archive(path) -> bool:
@@ -201,7 +209,7 @@ def _identity(files: Iterable[str], first_id: int) -> str:
 
 def _units_of_origins(origins: list[inputs.Input], first_number: int) -> list[Unit]:
     known = {origin.number for origin in origins if _is_numbered(origin)}
-    free = (number for number in itertools.count(first_number) if number not in known)
+    free = (number for number in itertools.count(int(first_number)) if number not in known)
     units = []
     for origin in origins:
         number = origin.number if _is_numbered(origin) else next(free)
@@ -229,7 +237,8 @@ def _check_numbers(archive_size: int, first_id: int | None, first_number: int) -
         ('first_id', 1 if first_id is None else first_id, 0, MAX_ID),
         ('first_number', first_number, 0, selection.MAX_NUMBER),
     ):
-        if type(value) is not int or not least <= value <= most:
+        is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+        if not is_whole or not least <= value <= most:
             raise ValueError(
                 f'`annotate.write_archives`: expected `{name}` from {least} to {most}; got '
                 f'{value!r}.'

@@ -13,6 +13,7 @@ from segment_anything_tfds.source import selection
 from segment_anything_tfds.source.archive import locations, paths
 
 _NUMBER = re.compile(r'sa_([0-9]{6})')
+_RECORD = re.compile(r'(?:[^./][^/]*/)*sa_[0-9]+\.json')  # in no hidden folder
 _INFO = 'dataset_info.json'
 
 
@@ -100,7 +101,7 @@ def _find(text: str) -> list[locations.Source | Shard]:
         return locations.locate(text, None)
     except ValueError:
         pass
-    if any(re.search(r'sa_[0-9]+\.json$', name) for name, *_ in paths.walk(text, stat=False)):
+    if any(_RECORD.fullmatch(name) for name, *_ in paths.walk(text, stat=False)):
         return [_archive(path, 'folder')]
     raise ValueError(
         f'`inputs.find`: expected archives, an extracted archive or a prepared dataset in {text}; '

@@ -12,6 +12,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import tensorflow as tf
+from meta_reference import meta  # noqa: F401  (a fixture)
 from pycocotools import mask as coco_mask
 
 from segment_anything_tfds.ops import box_nms, boxes
@@ -269,6 +270,36 @@ def test_nms_equals_torchvision(case):
     assert kept.numpy().tolist() == case['kept']
     some = boxes.nms(corners, scores, case['threshold'], max_boxes=3)
     assert some.numpy().tolist() == case['kept'][:3]
+
+
+_TORCHVISION = """
+import torchvision
+for name in ('float32', 'float64'):
+    corners, scores = (torch.tensor(data[key].astype(name)) for key in ('boxes', 'scores'))
+    out[name] = torchvision.ops.nms(corners, scores, float(data['threshold'])).numpy()
+"""
+
+
+@pytest.mark.parametrize('levels', [7, 10**9])
+def test_nms_in_double_precision_equals_torchvision(meta, levels):  # noqa: F811
+    """Scores and IoUs differ by less than float32 tells apart; some are equal."""
+    rng = np.random.default_rng(levels)
+    low = rng.integers(0, 60, (400, 2)) + rng.integers(0, 2, (400, 2)) * 1e-9
+    corners = np.concatenate([low, low + rng.integers(0, 20, (400, 2))], 1)
+    scores = 0.5 + rng.integers(0, levels, 400) * 1e-10
+    given = {'boxes': corners, 'scores': scores, 'threshold': np.array(0.5)}
+    expected = meta.run(_TORCHVISION, **given)
+    assert set(expected['float32']) != set(expected['float64'])
+    for dtype, kept in expected.items():
+        found = boxes.nms(corners.astype(dtype), scores.astype(dtype), 0.5)
+        np.testing.assert_array_equal(found, kept)
+    assert boxes.nms(corners, scores, 0.5, max_boxes=3).numpy().tolist() == kept[:3].tolist()
+    harness.check(
+        functools.partial(boxes.nms, threshold=0.5),
+        [corners[:20], scores[:20]],
+        dtype=tf.int32,
+        shape=[None],
+    )
 
 
 def test_nms_in_every_mode():

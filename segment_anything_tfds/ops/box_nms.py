@@ -20,9 +20,9 @@ def nms(
     """Drops boxes that overlap a better one, by IoU; the same indices as `torchvision.ops.nms`.
 
     Boxes are taken by falling score (at equal scores, the earlier one first); one is dropped if its
-    IoU with a box that was kept is greater than `threshold`. IoU is computed in float32, and
-    compared with `threshold` in full precision, as torchvision does on a CPU. A box without area
-    overlaps nothing.
+    IoU with a box that was kept is greater than `threshold`. IoU is computed in the precision of
+    the boxes, and compared with `threshold` in full precision, as torchvision does on a CPU. A box
+    without area overlaps nothing. Boxes in float64 take a loop, which is slower.
 
     Args:
       boxes: [N, 4], in `box_format`.
@@ -48,11 +48,19 @@ def nms(
     threshold = validate.between('boxes.nms', 'threshold', threshold, 0, 1)
     if max_boxes is not None:
         max_boxes = validate.positive_int('boxes.nms', 'max_boxes', max_boxes)
-    xyxy = tf.cast(box_formats.pixel_boxes('boxes.nms', boxes, box_format), tf.float32)
+    xyxy = box_formats.pixel_boxes('boxes.nms', boxes, box_format)
     validate.static_shape('boxes.nms', 'boxes', xyxy, [(None, 4)], '[N, 4]')
-    scores = validate.float_vector('boxes.nms', 'scores', scores)
+    given = tf.convert_to_tensor(scores)
+    scores = validate.float_vector('boxes.nms', 'scores', given)
     with tf.control_dependencies(_score_checks(xyxy, scores)):
         num_boxes = tf.shape(xyxy)[0]
+    if given.dtype == tf.float64:
+        scores = -tf.cast(tf.argsort(_falling(given)), tf.float32)  # a box's place, as its score
+    if xyxy.dtype == tf.float64:
+        with tf.control_dependencies([num_boxes]):
+            kept = _nms_in_double(xyxy, _falling(scores), threshold)
+        return kept[:max_boxes]
+    xyxy = tf.cast(xyxy, tf.float32)
     # TensorFlow turns boxes over whose end comes first; without area they overlap nothing.
     xyxy = tf.concat([xyxy[:, :2], tf.maximum(xyxy[:, :2], xyxy[:, 2:])], 1)
     # TensorFlow compares in float32: x > 0.3 is x > the largest float32 that is at most 0.3.
@@ -67,6 +75,32 @@ def nms(
             iou_threshold=limit,
             score_threshold=-np.inf,
         )
+
+
+def _falling(scores: tf.Tensor) -> tf.Tensor:
+    """Gives int32 [N], the indices by falling score; of equal ones the earlier first."""
+    return tf.argsort(scores, direction='DESCENDING', stable=True)
+
+
+def _nms_in_double(xyxy: tf.Tensor, order: tf.Tensor, threshold: float) -> tf.Tensor:
+    """Gives indices of the kept boxes, for boxes in float64, which TensorFlow's kernel has not."""
+    left, top, right, bottom = tf.unstack(tf.gather(xyxy, order), axis=1)
+    area = (right - left) * (bottom - top)
+    num_boxes = tf.size(order)
+    places = tf.range(num_boxes)
+
+    def drop(place, kept):
+        width = tf.minimum(right, right[place]) - tf.maximum(left, left[place])
+        height = tf.minimum(bottom, bottom[place]) - tf.maximum(top, top[place])
+        overlap = tf.nn.relu(width) * tf.nn.relu(height)
+        over = overlap / (area + area[place] - overlap) > threshold
+        kept &= (places <= place) | ~over
+        return tf.reduce_min(tf.where(kept & (places > place), places, num_boxes)), kept
+
+    # kept 1 1 1 1 -> place 0 drops 2: 1 1 0 1 -> place 1 drops none -> place 3, the last.
+    everything = tf.fill([num_boxes], True)
+    _, kept = tf.while_loop(lambda place, _: place < num_boxes, drop, [0, everything])
+    return tf.boolean_mask(order, kept)
 
 
 def _score_checks(boxes: tf.Tensor, scores: tf.Tensor) -> list[tf.Operation]:

@@ -73,10 +73,13 @@ def test_options_are_those_of_the_model(model, tmp_path):
         lambda state: {'state_dict': {key: torch.nn.Parameter(v) for key, v in state.items()}},
         lambda state: {key: v.T.contiguous().T if v.ndim == 2 else v for key, v in state.items()},
         lambda state: {key: v.double() for key, v in state.items()},
+        lambda state: {'model': state, 'seen': {1, 2}, 'fixed': frozenset('a'), 'none': set()},
+        lambda state: {'model': {**state, 'counts': torch.ones(2, dtype=torch.int8)}},
     ],
 )
-def test_what_people_save_is_read(model, state, tmp_path, change):
-    torch.save(change(state), tmp_path / 'sam.pth')
+@pytest.mark.parametrize('protocol', [2, 4])
+def test_what_people_save_is_read(model, state, tmp_path, change, protocol):
+    torch.save(change(state), tmp_path / 'sam.pth', pickle_protocol=protocol)
     assert _equal(model.backbone, checkpoints.load(tmp_path / 'sam.pth').backbone)
 
 

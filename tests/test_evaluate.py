@@ -189,6 +189,19 @@ def test_clicks_are_checked():
         evaluation.evaluate_model(None, [], clicks=(1.0,))
     with pytest.raises(ValueError, match=r"expected `first_click` 'center' or 'random'; got 'up'"):
         evaluation.evaluate_model(None, [], first_click='up')
+    with pytest.raises(ValueError, match='expected `batch_size` of 1 or more; got 0'):
+        evaluation.evaluate_model(None, [], batch_size=0)
+
+
+def test_a_dataset_and_one_number_of_clicks(prepared_dummy):
+    model = training.PromptableSegmenter(small_models.as_new(64))
+    dataset = prepared_dummy.as_dataset(split='train').take(1)
+    expected = evaluation.evaluate_model(model, tfds.as_numpy(dataset), clicks=(2,), num_masks=2)
+    assert evaluation.evaluate_model(model, dataset, clicks=2, num_masks=2) == expected
+    nothing = evaluation.evaluate_model(model, [], clicks=2)
+    assert nothing.keys() == expected.keys()
+    for name, row in nothing.items():
+        assert row.keys() == expected[name].keys() and row['count'] == 0 and row['oracle'] is None
 
 
 @pytest.fixture(scope='module')
@@ -285,6 +298,7 @@ def test_filter_is_for_the_truth(capsys):
         (['--model', 'sam.keras', '--filter', 'area>1'], 2, '--filter: expected --results or'),
         (['--model', 'sam.keras'], 2, '--model: expected each PATH to be the folder of a prepared'),
         (['--results', 'absent.json'], 2, 'absent.json'),
+        (['--model', 'absent.keras', '--plot', 'curve.xyz'], 2, 'to end with .'),
     ],
 )
 def test_command_says_what_is_wrong(arguments, code, match, capsys):

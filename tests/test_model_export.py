@@ -40,7 +40,7 @@ def test_onnxruntime_agrees(model, tmp_path):
     (embeddings,) = encoder.run(None, {'image': IMAGES, 'content_size': SIZES})
     expected = model.encode(IMAGES, SIZES).numpy()
     assert np.abs(embeddings - expected).max() < 1e-4 * expected.std()
-    for count, points in ((1, 1), (3, 2)):
+    for count, points in ((1, 1), (3, 2), (1, 0), (3, 0)):
         prompts = _prompts(count, points)
         found = decoder.run(['masks', 'iou_pred'], {'image_embeddings': embeddings[:1], **prompts})
         outputs = model.decode(expected[:1], prompts)

@@ -74,6 +74,30 @@ def test_a_single_click_takes_the_most_confident_of_three(folder):
     assert np.asarray(found.picture).shape == (HEIGHT, WIDTH, 3)
 
 
+def test_pictures_of_pillow_and_other_orders_of_channels(folder):
+    expected = sa1b.predict(
+        folder / 'photo.png', model=folder / 'sam.keras', boxes=[(9, 9, 50, 50)]
+    )
+    with Image.open(folder / 'photo.png') as image:
+        found = sa1b.predict(image, model=folder / 'sam.keras', boxes=[(9, 9, 50, 50)])
+        pixels = np.asarray(image)
+    np.testing.assert_array_equal(found.masks, expected.masks)
+    predictor = training.Predictor(training.load_model(folder / 'sam.keras'))
+    logits = []
+    for given in ({'image': pixels}, {'image': pixels[..., ::-1], 'image_format': 'BGR'}):
+        predictor.set_image(**given)
+        logits.append(predictor.predict(box=np.array([9, 9, 50, 50]))[2])
+    np.testing.assert_array_equal(*logits)
+    with pytest.raises(ValueError, match="`image_format` 'RGB' or 'BGR'; got 'GBR'"):
+        predictor.set_image(pixels, image_format='GBR')
+
+
+def test_nothing_is_drawn_that_nobody_looks_at(folder, monkeypatch):
+    monkeypatch.setattr(predict_masks, '_draw', lambda *_: pytest.fail('drawn'))
+    found = sa1b.predict(folder / 'photo.png', model=folder / 'sam.keras', points=[(40, 30)])
+    assert found.record['annotations'] and 'picture' not in repr(found)
+
+
 def test_a_table_without_json(folder, capsys):
     assert _run(folder, '--model', folder / 'sam.keras', '--boxes', '10,10,40,40') == 0
     assert 'predicted_iou' in capsys.readouterr().out

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import os
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from segment_anything_tfds.source.archive import paths
 
 
 class Line(NamedTuple):
@@ -20,22 +24,42 @@ class Line(NamedTuple):
     clicks: Mapping[int, Mapping[str, Any]]
 
 
+def kind_of(path: str | os.PathLike) -> str:
+    """Gives the format that a picture's name ends with, such as `'png'`, without drawing it.
+
+    Raises:
+      ImportError: matplotlib is not installed; `pip install '.[report]'` has it.
+      ValueError: matplotlib does not write it.
+    """
+    try:
+        from matplotlib.backends import backend_agg
+    except ImportError as error:
+        raise ImportError(
+            "curves.draw: expected matplotlib; got none. Install the extra 'report'."
+        ) from error
+    kind = pathlib.PurePath(path).suffix[1:].lower()
+    known = backend_agg.FigureCanvasAgg.get_supported_filetypes()
+    if kind not in known:
+        raise ValueError(
+            f'curves.draw: expected `path` to end with .{", .".join(sorted(known))}; got '
+            f'{os.fspath(path)}. Name another format.'
+        )
+    return kind
+
+
 def draw(lines: Sequence[Line], path: str | os.PathLike) -> None:
     """Draws mean IoU over clicks, with its interval, and dashed the oracle.
 
     Args:
       lines: the models; points without a mean are left out.
-      path: of the picture, in any format of matplotlib's.
+      path: of the picture, here or in a bucket, in any format of matplotlib's.
 
     Raises:
-      ImportError: matplotlib is not installed; `pip install '.[report]'` has it.
+      ImportError, ValueError: as `kind_of`.
     """
-    try:
-        from matplotlib import figure
-    except ImportError as error:
-        raise ImportError(
-            "curves.draw: expected matplotlib; got none. Install the extra 'report'."
-        ) from error
+    kind = kind_of(path)
+    from matplotlib import figure
+
     sheet = figure.Figure(figsize=(6, 4), layout='constrained')
     axes = sheet.subplots()
     for line in lines:
@@ -52,4 +76,6 @@ def draw(lines: Sequence[Line], path: str | os.PathLike) -> None:
     axes.set(xlabel='clicks', ylabel='mean IoU', ylim=(0, 1))
     axes.legend()
     axes.grid(alpha=0.3)
-    sheet.savefig(path, dpi=120)
+    buffer = io.BytesIO()
+    sheet.savefig(buffer, dpi=120, format=kind)
+    paths.open_path(path).write_bytes(buffer.getvalue())

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
+from scipy import ndimage
 
 _GOLDEN_ANGLE = 137.50776405
 _FILL, _FULL_FRAME_FILL = 0.45, 0.15
@@ -172,12 +173,11 @@ def _paint(
         slice(max(0, rows[0] - pad), rows[-1] + 1 + pad),
         slice(max(0, columns[0] - pad), columns[-1] + 1 + pad),
     )
-    shape = Image.fromarray((mask[window] != 0).astype(np.uint8) * 255)
-    inside = shape.filter(ImageFilter.MinFilter(2 * line + 1))
+    covered = (mask[window] != 0).astype(np.uint8) * 255
+    shape = Image.fromarray(covered)
     soft = ImageFilter.GaussianBlur(0.35 + 0.15 * line)
     fill = np.asarray(shape.filter(soft), np.float32) * (alpha / 255)
-    edge = np.asarray(shape, np.float32) - np.asarray(inside, np.float32)
-    edge = Image.fromarray(edge.astype(np.uint8)).filter(soft)
+    edge = Image.fromarray(covered - ndimage.minimum_filter(covered, 2 * line + 1)).filter(soft)
     edge = np.minimum(np.asarray(edge, np.float32) * (1.15 / 255), 1)
     bright = color + (255 - color.astype(np.float32)) * 0.3
     region = canvas[window]

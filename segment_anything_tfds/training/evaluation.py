@@ -6,7 +6,7 @@ IoUs are those of whole masks at the size of their image.
 from __future__ import annotations
 
 import numbers
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from segment_anything_tfds.training.scoring.pairing import Masks, compare
@@ -40,7 +40,7 @@ def evaluate_model(
     model: Any,
     examples: Iterable[Mapping[str, Any]],
     *,
-    clicks: tuple[int, ...] = CLICKS,
+    clicks: int | Sequence[int] = CLICKS,
     first_click: str = 'center',
     seed: int = 0,
     batch_size: int = 32,
@@ -60,8 +60,9 @@ def evaluate_model(
 
     Args:
       model: a `PromptableSegmenter`, or a KerasHub SAM, which is wrapped.
-      examples: of the dataset, as `tfds.as_numpy` gives them; `image/content` may be undecoded.
-      clicks: numbers of clicks to judge.
+      examples: of the dataset, a `tf.data.Dataset` or as `tfds.as_numpy` gives them;
+        `image/content` may be undecoded.
+      clicks: numbers of clicks to judge, or one number.
       first_click: `'center'` or `'random'`.
       seed: of the random first clicks.
       batch_size: prompts that are decoded at once.
@@ -75,10 +76,10 @@ def evaluate_model(
       any mask the counts are 0 and the means None.
 
     Raises:
-      ValueError: clicks that are not positive ints, an unknown `first_click`, or examples that are
-        none.
+      ValueError: clicks or a batch size that are not positive ints, an unknown `first_click`, or
+        examples that are none.
     """
-    clicks = tuple(clicks)
+    clicks = (clicks,) if isinstance(clicks, numbers.Integral) else tuple(clicks)
     if not clicks or any(not isinstance(n, numbers.Integral) or n < 1 for n in clicks):
         raise ValueError(
             f'evaluate.evaluate_model: expected `clicks` of ints >= 1; got {clicks!r}. '
@@ -89,6 +90,11 @@ def evaluate_model(
             "evaluate.evaluate_model: expected `first_click` 'center' or 'random'; "
             f'got {first_click!r}. Choose one.'
         )
+    if not isinstance(batch_size, numbers.Integral) or batch_size < 1:
+        raise ValueError(
+            f'evaluate.evaluate_model: expected `batch_size` of 1 or more; got {batch_size!r}. '
+            'Pass for instance 32.'
+        )
     from segment_anything_tfds.training.sam import promptable
     from segment_anything_tfds.training.scoring import protocol
 
@@ -97,7 +103,9 @@ def evaluate_model(
     clicks = tuple(int(n) for n in clicks)
     judge = protocol.Judge(model, clicks, first_click, seed, batch_size, num_masks)
     names = [*(f'{number}_clicks' for number in sorted(set(clicks))), 'box']
-    scores = {name: Scores() for name in names}
+    scores = {name: Scores(others={'oracle': [], 'boundary_iou': []}) for name in names}
+    if hasattr(examples, 'as_numpy_iterator'):
+        examples = examples.as_numpy_iterator()
     for example in examples:
         areas, judged = judge(_checked(example))
         for found in judged:

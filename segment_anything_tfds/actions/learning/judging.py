@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import sys
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,7 @@ def evaluate(
     proposals: choosing.Path | None = None,
     against: choosing.Path | None = None,
     split: str = 'train',
-    clicks: str | Iterable[int] = CLICKS,
+    clicks: str | int | Iterable[int] = CLICKS,
     first_click: str = 'center',
     seed: int = 0,
     batch_size: int = 32,
@@ -88,7 +89,7 @@ def evaluate(
             'batch_size': batch_size,
             'num_masks': num_masks,
         }
-        places.check_file('plot', plot)
+        _check_plot(plot)
         sources = _sources(paths, archives, split, filter)
         found = _judge_models(_models(model), sources, split, limit, protocol, progress)
         if plot is not None:
@@ -105,9 +106,10 @@ def evaluate(
     return {'masks': _judge_masks(truth, results or proposals, against, policy, bool(proposals))}
 
 
-def parse_clicks(clicks: str | Iterable[int]) -> tuple[int, ...]:
-    """Reads numbers of clicks, also from a text such as `'1,3,5'`."""
+def parse_clicks(clicks: str | int | Iterable[int]) -> tuple[int, ...]:
+    """Reads numbers of clicks, also one, or from a text such as `'1,3,5'`."""
     given = clicks.split(',') if isinstance(clicks, str) else clicks
+    given = [given] if isinstance(given, int) else given
     try:
         numbers = tuple(int(n) for n in given)
     except (TypeError, ValueError):
@@ -229,14 +231,25 @@ def _shards(path: choosing.Path, archives: choosing.Archives, split: str) -> lis
     return [shard for shard in shards if shard.split in names]
 
 
+def _check_plot(path: choosing.Path | None) -> None:
+    """Makes sure, before the work, that the curve can be drawn there."""
+    if path is not None:
+        from segment_anything_tfds.report import curves
+
+        places.check_file('plot', path)
+        curves.kind_of(path)
+
+
 def _plot(found: Mapping[str, Mapping[str, Summaries]], path: choosing.Path) -> None:
     """Draws a line a model and data set: chosen output over clicks, interval, and the oracle."""
     from segment_anything_tfds.report import curves
 
     lines = []
+    stems = Counter(pathlib.PurePath(model).stem for model in found)
     for model, by_dataset in found.items():
         for dataset, summary in by_dataset.items():
-            label = pathlib.PurePath(model).stem
+            stem = pathlib.PurePath(model).stem
+            label = stem if stems[stem] == 1 else model
             label = label if len(by_dataset) == 1 else f'{label}, {dataset}'
             clicks = {
                 int(name.split('_')[0]): row for name, row in summary.items() if name != 'box'

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import pathlib
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +15,8 @@ import numpy as np
 from segment_anything_tfds.actions import choosing, places
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from segment_anything_tfds.report.picture import Picture
 
 DEFAULT_MODEL = 'tiny'
@@ -26,11 +30,15 @@ class Prediction:
     Attributes:
       record: as in SA-1B's archives: `image`, and `annotations` with a mask for each prompt that
         got one, as RLE, with its predicted IoU and stability score.
-      picture: masks, clicks and boxes over the image. A notebook shows it.
     """
 
     record: dict[str, Any]
-    picture: Picture
+    _draw: Callable[[Prediction], Picture] = dataclasses.field(repr=False)
+
+    @functools.cached_property
+    def picture(self) -> Picture:
+        """Masks, clicks and boxes over the image, drawn when asked for. A notebook shows it."""
+        return self._draw(self)
 
     @property
     def masks(self) -> np.ndarray:
@@ -43,7 +51,7 @@ class Prediction:
 
 
 def predict(
-    image: choosing.Path | np.ndarray,
+    image: choosing.Path | np.ndarray | Image.Image,
     *,
     model: Any = DEFAULT_MODEL,
     points: Points = (),
@@ -58,7 +66,7 @@ def predict(
     the most confident is taken.
 
     Args:
-      image: a JPEG, PNG or other picture file, or RGB uint8 [H, W, 3].
+      image: a JPEG, PNG or other picture file, an image of Pillow, or RGB uint8 [H, W, 3].
       model: what `training.load_model` takes, or a model. `'tiny'`, the default, comes with the
         package, and knows painted scenes such as those in `dummy_data`; it is not for photographs.
       points: clicks on the object, (x, y) in pixels of the image.
@@ -75,21 +83,19 @@ def predict(
         that is no picture.
     """
     from segment_anything_tfds import training
-    from segment_anything_tfds.report import picture
 
     places.check_file('png', png)
     prompts = _prompts(points, background, boxes)
-    pixels = image if isinstance(image, np.ndarray) else _read(image)
+    pixels = _pixels(image)
     _check_inside(pixels, points, background, boxes)
     loaded = training.load_model(model) if isinstance(model, (str, os.PathLike)) else model
     predictor = training.Predictor(loaded)
     predictor.set_image(pixels)
     single = len(points) == 1 and not len(background) and not len(boxes)
     record = predictor.predict_records(**prompts, multimask_output=single)
-    if not isinstance(image, np.ndarray):
+    if isinstance(image, (str, os.PathLike)):
         record['image']['file_name'] = pathlib.PurePath(image).name
-    found = Prediction(record, picture.Picture(pixels))
-    found = dataclasses.replace(found, picture=_draw(found, pixels, points, background, boxes))
+    found = Prediction(record, functools.partial(_draw, pixels, points, background, boxes))
     if png is not None:
         places.save(png, found.picture.to_png())
     return found
@@ -140,6 +146,19 @@ def _check_inside(pixels: np.ndarray, points: Points, background: Points, boxes)
             )
 
 
+def _pixels(image) -> np.ndarray:
+    """Gives RGB, uint8 [H, W, 3], of what `predict` takes."""
+    from PIL import Image
+
+    from segment_anything_tfds.source.record import rgb
+
+    if isinstance(image, (str, os.PathLike)):
+        return _read(image)
+    if isinstance(image, Image.Image):
+        return np.asarray(rgb.upright(image))
+    return np.asarray(image)
+
+
 def _read(path: choosing.Path) -> np.ndarray:
     """Reads RGB, uint8 [H, W, 3]; upright, as a camera's note says."""
     from PIL import Image
@@ -147,8 +166,10 @@ def _read(path: choosing.Path) -> np.ndarray:
     from segment_anything_tfds.source.record import jpeg, rgb
 
     try:
-        with jpeg.strict_pillow(), Image.open(path) as image:
-            return np.asarray(rgb.upright(image))
+        with jpeg.strict_pillow(), warnings.catch_warnings():
+            warnings.simplefilter('ignore')  # of large sizes, and of odd EXIF
+            with Image.open(path) as image:
+                return np.asarray(rgb.upright(image))
     except FileNotFoundError:
         raise
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -157,7 +178,7 @@ def _read(path: choosing.Path) -> np.ndarray:
         ) from None
 
 
-def _draw(found: Prediction, pixels, points, background, boxes) -> Picture:
+def _draw(pixels, points, background, boxes, found: Prediction) -> Picture:
     from segment_anything_tfds.report import draw, picture
 
     rows = found.record['annotations']

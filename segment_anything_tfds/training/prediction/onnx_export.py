@@ -135,6 +135,11 @@ def _write(model: PromptableSegmenter, files: Exported) -> None:
 
     def decode(image_embeddings, *values):
         given = dict(zip(prompts, values, strict=True))
+        # One more slot, without a click: a length of 0 has another meaning to ONNX's Reshape.
+        given['point_coords'] = tf.pad(given['point_coords'], [[0, 0], [0, 0], [0, 1], [0, 0]])
+        given['point_labels'] = tf.pad(
+            given['point_labels'], [[0, 0], [0, 0], [0, 1]], constant_values=-1
+        )
         outputs = model.decode(image_embeddings, given)
         return outputs['masks'], outputs['iou_pred']
 

@@ -51,15 +51,21 @@ class Predictor:
         """Forgets the image."""
         self._features = self._enlarger = self.original_size = self.input_size = None
 
-    def set_image(self, image: np.ndarray) -> None:
+    def set_image(self, image: np.ndarray, image_format: str = 'RGB') -> None:
         """Encodes an image, resized to the model's longest side as PIL does.
 
         Args:
-          image: RGB, uint8 [H, W, 3].
+          image: uint8 [H, W, 3].
+          image_format: order of its channels, `'RGB'`, or `'BGR'` as OpenCV has it.
 
         Raises:
-          ValueError: another shape or dtype.
+          ValueError: another shape, dtype or format.
         """
+        if image_format not in ('RGB', 'BGR'):
+            raise ValueError(
+                f"Predictor.set_image: expected `image_format` 'RGB' or 'BGR'; got {image_format!r}"
+                '. Name the order of the channels.'
+            )
         image = np.asarray(image)
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(
@@ -67,6 +73,7 @@ class Predictor:
                 f'{image.dtype} {list(image.shape)}. Decode it to RGB.'
             )
         self.reset_image()
+        image = image if image_format == 'RGB' else image[..., ::-1]
         canvas, content = letterbox.place(image, self.image_size)
         self._features = self._encode(canvas[None], np.array([content], np.int32))
         self._enlarger = enlarging.Enlarger(image.shape[:2], content, self.image_size, self._grid)
@@ -93,7 +100,8 @@ class Predictor:
 
         Returns:
           `(masks, scores, low_res_logits)`: bool (or float32) [M, H, W], float32 [M] and
-          float32 [M, h, w], each with a leading N where the prompts have it.
+          float32 [M, h, w], each with a leading N where the prompts have it, N = 1 as well (where
+          Meta's leaves it out).
 
         Raises:
           ValueError: no image yet, points without labels, shapes that do not agree, other labels,

@@ -129,6 +129,11 @@ class _Machine:
             values = self._marked() if name == 'SETITEMS' else [stack.pop(-2), stack.pop()]
             if isinstance(stack[-1], dict):
                 stack[-1].update(zip(values[::2], values[1::2], strict=True))
+        elif name == 'EMPTY_SET':
+            stack.append(Unread('set'))
+        elif name in ('ADDITEMS', 'FROZENSET'):  # values are added to a set below, or make one
+            self._marked()
+            stack.extend([Unread('frozenset')] if name == 'FROZENSET' else [])
         elif name == 'GLOBAL':
             stack.append(Unread(argument.replace(' ', '.')))
         elif name == 'STACK_GLOBAL':
@@ -165,7 +170,7 @@ def _made(function: Any, arguments: Any) -> Any:
     (_, kind, key, _, length), offset, shape, strides = arguments[:4]
     kind = kind.name.rpartition('.')[2]
     if kind not in STORAGES:
-        raise ValueError(f'storage {kind}')
+        return Unread(kind)
     numbers = (length, offset, *shape, *strides)
     if len(shape) != len(strides) or any(type(n) is not int or n < 0 for n in numbers):
         raise ValueError(f'a tensor of {shape} and {strides}')

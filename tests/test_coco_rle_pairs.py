@@ -259,6 +259,8 @@ def test_segmentations_of_pairs():
     a, b = {'counts': ['42'], 'size': [2, 3]}, {'counts': ['33', '6'], 'size': [2, 3]}
     assert coco_rle.iou(a, b).shape == coco_rle.intersection_area(a, b).shape == (1, 2)
     assert coco_rle.iou(a, b, crowd=[1, 0]).tolist() == [[1, 0]]
+    assert coco_rle.iou(a=a, b=b).tolist() == coco_rle.iou(a, b=b).tolist()
+    assert (coco_rle.decode(counts=a) == coco_rle.decode(['42'], (2, 3))).all()
     assert coco_rle.nms(b, [0.5, 0.1], 0.5).tolist() == [0, 1]
     with pytest.raises(
         ValueError, match=r'`coco_rle.iou`: .* one size; got \[\[2, 3\], \[3, 2\]\]'

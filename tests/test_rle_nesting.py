@@ -222,6 +222,8 @@ def test_segmentations_of_pairs(name):
     one = {'counts': COUNTS, 'size': [SIZE] * 3}
     other = {'counts': COUNTS[::-1], 'size': [SIZE] * 3}
     equal(operation(one, other), operation(COUNTS, COUNTS[::-1], SIZE))
+    equal(operation(a=one, b=other), operation(one, other))
+    equal(operation(one, b=COUNTS, size=SIZE), operation(COUNTS, COUNTS, SIZE))
     equal(operation(one, one), operation(COUNTS, COUNTS, SIZE))
     equal(operation(one, COUNTS, SIZE), operation(COUNTS, COUNTS, SIZE))
     with pytest.raises(tf.errors.InvalidArgumentError, match=rf'rle\.{name}: .*4 x 4 and 2 x 8'):
@@ -233,6 +235,7 @@ def test_a_segmentation_in_a_dataset():
     dataset = tf.data.Dataset.from_tensors({'annotations': {'segmentation': segmentation}})
     drawn = next(iter(dataset.map(lambda e: rle.decode(e['annotations']['segmentation']))))
     np.testing.assert_array_equal(drawn, rle.decode(COUNTS, SIZE))
+    np.testing.assert_array_equal(rle.decode(counts=segmentation), drawn)
     kept = rle.nms(segmentation, [0.1, 0.5, 0.9], 0.5)
     np.testing.assert_array_equal(kept, rle.nms(COUNTS, [0.1, 0.5, 0.9], SIZE, 0.5))
 

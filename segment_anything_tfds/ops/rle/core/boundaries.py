@@ -159,7 +159,8 @@ def takes_masks(function: Callable) -> Callable:
     convert, and looking for it takes longer than all else in a trace.
     """
     signature = inspect.signature(function)
-    place = list(signature.parameters).index('size')
+    names = list(signature.parameters)
+    place = names.index('size')
     _, _, module = function.__module__.partition('.ops.')
     where = f'{module.partition(".")[0]}.{function.__name__}'
 
@@ -168,6 +169,8 @@ def takes_masks(function: Callable) -> Callable:
     def call(*args, **kwargs):
         # By identity, so that a dict that is given twice is read once, and `a is b` still holds.
         given, were_read = list(args), {}
+        while len(given) < place and names[len(given)] in kwargs:
+            given.append(kwargs.pop(names[len(given)]))
         for index, value in enumerate(given[:place]):
             if isinstance(value, Mapping):
                 if id(value) not in were_read:

@@ -19,12 +19,15 @@ def takes_segmentation(function: Callable) -> Callable:
     `f(counts, size, x)` may be called as `f(segmentation, x)`; where two lots of masks come before
     `size`, as in `iou(a, b, size)`, each may be a dict, and their sizes must be equal.
     """
-    num_counts = list(inspect.signature(function).parameters).index('size')
+    names = list(inspect.signature(function).parameters)
+    num_counts = names.index('size')
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         sizes = []
         given = list(args)
+        while len(given) < num_counts and names[len(given)] in kwargs:
+            given.append(kwargs.pop(names[len(given)]))
         for index, value in enumerate(given[:num_counts]):
             if isinstance(value, Mapping) and {'counts', 'size'} <= value.keys():
                 given[index] = _listed(value['counts'])

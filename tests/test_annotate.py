@@ -1,6 +1,8 @@
 """The mask generator against Meta's own: same weights, scenes that no model has seen."""
 
+import importlib.util
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -22,7 +24,6 @@ pytest.importorskip('keras_hub')
 THRESHOLDS = {'pred_iou_thresh': 0.05, 'stability_score_thresh': 0.3}
 FEW = [(2, 'few clean crops')]
 SOME = [(0, 'default'), (1, 'layers 1 and 2'), (2, 'clean crops'), (3, 'strict NMS')]
-ALL = [(number, name) for name in cases.SETTINGS for number in range(len(cases.SIZES))]
 LEAST = 20  # masks an image, on average, or a comparison says nothing
 
 
@@ -47,23 +48,54 @@ def weights(model, tmp_path_factory):
     return path
 
 
-def _compare(model, theirs: dict) -> None:
+def _ours(model, chosen) -> dict:
+    """Our records of cases (number of a scene, name of settings), by case."""
+    found = {}
+    for number, name in chosen:
+        settings = annotate.settings.get('default', **cases.changes(name, THRESHOLDS))
+        found[number, name] = annotate.MaskGenerator(model, settings).generate(cases.scene(number))
+    return found
+
+
+_OTHER_BACKEND = """
+import json, sys
+import test_annotate
+from segment_anything_tfds import training
+chosen = [tuple(case) for case in json.loads(sys.argv[1])]
+print(json.dumps(list(test_annotate._ours(training.tiny_sam(), chosen).values())))
+"""
+
+
+def _ours_on(backend: str, chosen) -> dict:
+    """Our records of cases by a process whose Keras has another backend."""
+    path = f'{cases.REPO}:{cases.REPO / "tests"}'
+    done = subprocess.run(
+        [sys.executable, '-c', _OTHER_BACKEND, json.dumps(chosen)],
+        env={**os.environ, 'KERAS_BACKEND': backend, 'PYTHONPATH': path},
+        capture_output=True,
+        text=True,
+        timeout=3600,
+    )
+    assert not done.returncode, done.stderr[-3000:]
+    return dict(zip(chosen, json.loads(done.stdout.splitlines()[-1]), strict=True))
+
+
+def _compare(theirs: dict, ours: dict, who: str) -> None:
     """Judges the records of cases as the two generators give them, all together."""
     pairs, alone, doubtful = 0, 0, []
     for (number, name), records in theirs.items():
-        settings = cases.changes(name, THRESHOLDS)
-        generator = annotate.MaskGenerator(model, annotate.settings.get('default', **settings))
-        ours = generator.generate(cases.scene(number))
-        found = cases.match(records, ours)
+        own = ours[number, name]
+        found = cases.match(records, own)
         for their, our in found.pairs:
             _check_pair(their, our)
         pairs, alone = pairs + len(found.pairs), alone + len(found.alone)
+        settings = cases.changes(name, THRESHOLDS)
         doubtful += [
             (number, name, record)
             for record in found.alone
-            if not cases.is_near_a_threshold(record, records + ours, settings)
+            if not cases.is_near_a_threshold(record, records + own, settings)
         ]
-    print(f'{pairs} pairs, {alone} alone, {len(theirs)} cases')
+    print(f'{who}: {pairs} pairs, {alone} alone, {len(theirs)} cases', flush=True)
     assert not doubtful
     assert pairs / (pairs + alone) >= 0.995
     assert pairs >= LEAST * len(theirs)
@@ -78,50 +110,27 @@ def _check_pair(their: dict, our: dict) -> None:
 
 
 def test_a_selection_of_cases(meta, model, weights):  # noqa: F811
-    _compare(model, cases.run_meta(meta, weights, FEW, THRESHOLDS))
+    _compare(cases.run_meta(meta, weights, FEW, THRESHOLDS), _ours(model, FEW), 'here')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('backend', ['jax', 'torch'])
+def test_other_backends(meta, weights, backend):  # noqa: F811
+    pytest.importorskip(backend)
+    theirs = cases.run_meta(meta, weights, SOME, THRESHOLDS)
+    _compare(theirs, _ours_on(backend, SOME), backend)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', cases.SETTINGS)
 def test_all_scenes(meta, model, weights, name):  # noqa: F811
-    chosen = [(number, setting) for number, setting in ALL if setting == name]
-    _compare(model, cases.run_meta(meta, weights, chosen, THRESHOLDS))
-
-
-_OTHER_BACKEND = """
-import json, sys
-import generator_cases as cases
-from segment_anything_tfds import annotate, training
-model = training.tiny_sam()
-found = []
-for number, name in json.loads(sys.argv[1]):
-    settings = annotate.settings.get('default', **cases.changes(name, json.loads(sys.argv[2])))
-    found.append(annotate.MaskGenerator(model, settings).generate(cases.scene(number)))
-print(json.dumps(found))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('backend', ['jax', 'torch'])
-def test_other_backends(meta, weights, backend, monkeypatch):  # noqa: F811
-    pytest.importorskip(backend)
-    theirs = cases.run_meta(meta, weights, SOME, THRESHOLDS)
-    monkeypatch.setenv('KERAS_BACKEND', backend)
-    monkeypatch.setenv('PYTHONPATH', f'{cases.REPO}:{cases.REPO / "tests"}')
-    given = [json.dumps(SOME), json.dumps(THRESHOLDS)]
-    done = subprocess.run(
-        [sys.executable, '-c', _OTHER_BACKEND, *given], capture_output=True, text=True, timeout=3600
-    )
-    assert not done.returncode, done.stderr[-3000:]
-    ours = json.loads(done.stdout.splitlines()[-1])
-    for case, records in zip(SOME, ours, strict=True):
-        found = cases.match(theirs[case], records)
-        for their, our in found.pairs:
-            _check_pair(their, our)
-        settings = cases.changes(case[1], THRESHOLDS)
-        assert len(found.pairs) >= 0.995 * len(theirs[case]) and len(found.pairs) >= LEAST / 2
-        for record in found.alone:
-            assert cases.is_near_a_threshold(record, theirs[case] + records, settings)
+    """All scenes, on all backends, beside one run of Meta's generator, which takes the longest."""
+    chosen = [(number, name) for number in range(len(cases.SIZES))]
+    theirs = cases.run_meta(meta, weights, chosen, THRESHOLDS)
+    _compare(theirs, _ours(model, chosen), 'here')
+    for backend in ('tensorflow', 'jax', 'torch'):
+        if backend != keras.backend.backend() and importlib.util.find_spec(backend):
+            _compare(theirs, _ours_on(backend, chosen), backend)
 
 
 # --- settings that Meta's generator does not have ------------------------------------------------

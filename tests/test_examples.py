@@ -67,7 +67,7 @@ def test_finetuning_learns_a_world_that_is_new(negatives_dir, tmp_path):
     assert sheet.shape[0] > 600 and sheet.std() > 20
     assert (tmp_path / 'sam.keras').stat().st_size > 1_000_000
     again = example.training.checkpoints.load(tmp_path / 'sam.pth')
-    assert again.backbone.image_encoder.image_shape[0] == 768
+    assert again.backbone.image_encoder.image_shape[0] == 1024
 
 
 def test_finetuning_takes_a_preset(data_dir, tmp_path):

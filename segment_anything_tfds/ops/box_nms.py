@@ -58,7 +58,7 @@ def nms(
         scores = -tf.cast(tf.argsort(_falling(given)), tf.float32)  # a box's place, as its score
     if xyxy.dtype == tf.float64:
         with tf.control_dependencies([num_boxes]):
-            kept = _nms_in_double(xyxy, _falling(scores), threshold)
+            kept = _nms_in_double(xyxy, _falling(scores), tf.constant(threshold, tf.float64))
         return kept[:max_boxes]
     xyxy = tf.cast(xyxy, tf.float32)
     # TensorFlow turns boxes over whose end comes first; without area they overlap nothing.
@@ -82,7 +82,15 @@ def _falling(scores: tf.Tensor) -> tf.Tensor:
     return tf.argsort(scores, direction='DESCENDING', stable=True)
 
 
-def _nms_in_double(xyxy: tf.Tensor, order: tf.Tensor, threshold: float) -> tf.Tensor:
+@tf.function(
+    autograph=False,
+    input_signature=[
+        tf.TensorSpec([None, 4], tf.float64),
+        tf.TensorSpec([None], tf.int32),
+        tf.TensorSpec([], tf.float64),
+    ],
+)
+def _nms_in_double(xyxy: tf.Tensor, order: tf.Tensor, threshold: tf.Tensor) -> tf.Tensor:
     """Gives indices of the kept boxes, for boxes in float64, which TensorFlow's kernel has not."""
     left, top, right, bottom = tf.unstack(tf.gather(xyxy, order), axis=1)
     area = (right - left) * (bottom - top)
@@ -93,7 +101,7 @@ def _nms_in_double(xyxy: tf.Tensor, order: tf.Tensor, threshold: float) -> tf.Te
         width = tf.minimum(right, right[place]) - tf.maximum(left, left[place])
         height = tf.minimum(bottom, bottom[place]) - tf.maximum(top, top[place])
         overlap = tf.nn.relu(width) * tf.nn.relu(height)
-        over = overlap / (area + area[place] - overlap) > threshold
+        over = tf.math.divide_no_nan(overlap, area + area[place] - overlap) > threshold
         kept &= (places <= place) | ~over
         return tf.reduce_min(tf.where(kept & (places > place), places, num_boxes)), kept
 

@@ -237,7 +237,10 @@ def _check_plot(path: choosing.Path | None) -> None:
         from segment_anything_tfds.report import curves
 
         places.check_file('plot', path)
-        curves.kind_of(path)
+        try:
+            curves.kind_of(path)
+        except ValueError as error:
+            raise choosing.ArgumentError(f'--plot: {error}') from None
 
 
 def _plot(found: Mapping[str, Mapping[str, Summaries]], path: choosing.Path) -> None:

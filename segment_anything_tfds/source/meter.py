@@ -19,8 +19,10 @@ if TYPE_CHECKING:  # some 20 ms, which a command that shows nothing does without
     import tqdm
 
 LINE_SECONDS = 60.0  # between two lines in a log
-_KNOWN = '{desc}: {percentage:.0f}%, {n_fmt} of {total_fmt}{unit}, {rate_fmt}, {remaining} left'
-_UNKNOWN = '{desc}: {n_fmt}{unit}, {rate_fmt}, {elapsed} so far'
+_KNOWN = (
+    '{desc}: {percentage:.0f}%, {n_fmt} of {total_fmt}{unit}, {rate_noinv_fmt}, {remaining} left'
+)
+_UNKNOWN = '{desc}: {n_fmt}{unit}, {rate_noinv_fmt}, {elapsed} so far'
 
 Item = TypeVar('Item')
 

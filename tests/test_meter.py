@@ -79,13 +79,13 @@ def test_lines_where_there_is_no_terminal():
 
 
 def test_rate_of_what_takes_seconds_each(capsys, monkeypatch):
-    """Is in things a second too, never in seconds a thing."""
+    """Is in seconds a thing, which tells more than `0.00 images/s`."""
     monkeypatch.setattr(meter, 'LINE_SECONDS', 1.5)
     with meter.show('Archives 0/1', total=40, unit=' images') as shown:
         shown.add(1)
         threading.Event().wait(1.7)
     lines = capsys.readouterr().err.splitlines()
-    assert re.fullmatch(r'Archives 0/1: 2%, 1 of 40 images,  0\.\d+ images/s, \S+ left', lines[-1])
+    assert re.fullmatch(r'Archives 0/1: 2%, 1 of 40 images,  1\.\d+s/images, \S+ left', lines[-1])
 
 
 def test_no_line_of_what_ends_at_once(capsys):

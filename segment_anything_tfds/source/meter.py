@@ -19,10 +19,8 @@ if TYPE_CHECKING:  # some 20 ms, which a command that shows nothing does without
     import tqdm
 
 LINE_SECONDS = 60.0  # between two lines in a log
-_KNOWN = (
-    '{desc}: {percentage:.0f}%, {n_fmt} of {total_fmt}{unit}, {rate_noinv_fmt}, {remaining} left'
-)
-_UNKNOWN = '{desc}: {n_fmt}{unit}, {rate_noinv_fmt}, {elapsed} so far'
+_KNOWN = '{desc}: {percentage:.0f}%, {n_fmt} of {total_fmt}{unit}, {rate_fmt}, {remaining} left'
+_UNKNOWN = '{desc}: {n_fmt}{unit}, {rate_fmt}, {elapsed} so far'
 
 Item = TypeVar('Item')
 
@@ -184,7 +182,7 @@ class _Lines(Meter):
         with self._lock:
             now = self.progress
         in_bytes = now.unit == 'B'
-        return tqdm.tqdm.format_meter(
+        line = tqdm.tqdm.format_meter(
             now.done,
             now.total,
             time.monotonic() - self._start,
@@ -195,6 +193,7 @@ class _Lines(Meter):
             initial=self._from,
             bar_format=(_KNOWN if now.total else _UNKNOWN) + '{postfix}',
         )
+        return line.replace('s/ ', 's/')  # a slow rate is turned around: '7.50s/ images'
 
 
 def _draw(progress: Progress) -> tqdm.tqdm:
